@@ -1,0 +1,51 @@
+"""A read: one allowed read of Secrets by a ServiceAccount, as the audit log has it. Made by the parser, kept by the store."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from actors.evidence.names import Account, ObjectName, PodClaim, Scope
+
+Verb = Literal["get", "list", "watch"]
+
+
+class GrantName(Struct, frozen=True, gc=False):
+    """A binding and its role, by name, as the API server's reason or the model has them."""
+
+    binding: ObjectName
+    role: ObjectName
+
+
+class Read(Struct, frozen=True, gc=False, array_like=True):
+    """One allowed read. Times are seconds since the epoch (UTC), of the API server's clock, never ahead of the receipt.
+
+    Never holds anything of the Secret but its name. array_like: the journal keeps hundreds in one record.
+    """
+
+    account: Account
+    scope: Scope
+    verb: Verb
+    at: float
+    """When the request was received by the API server."""
+    stage_at: float
+    """When this stage was reached; for a finished watch, its end."""
+    complete: bool = True
+    """False only for a watch that has started and not ended (stage ResponseStarted)."""
+    open_s: float = 0.0
+    """For a watch: how long after `at` it can stay open at most (its timeoutSeconds, at most 3,600)."""
+    claim: PodClaim | None = None
+    node: str | None = None
+    credential_id: str | None = None
+    source_ip: str | None = None
+    """The last address of sourceIPs: the only one that a client cannot choose."""
+    user_agent: str | None = None
+    audit_id: str = ""
+    """Chosen by the client; shown, never believed."""
+    uri_hash: int = 0
+    """Hash of the request URI: with account, times and audit id it tells one watch from another."""
+    named: GrantName | None = None
+    """The binding and role that `authorization.k8s.io/reason` says allowed it."""
+    borrowed: bool = False
+    """Made as somebody else (impersonation): kept and shown, corroborates nothing."""

@@ -1,0 +1,229 @@
+"""Every message between the pipeline's actors, in the order of the flow. Frozen; each carries a batch or an account's worth.
+
+POST -> ParseBody -> RecordBatch (committed, then published) -> AccountsChanged -> Refresh -> ChangesSince / PodsOf
+-> EvidenceChanged -> the engine -> ChainFlipped, ReadUnexplained -> subscribers.
+What comes after the commit is state pulled, not events pushed: each receiver can lose a message and ask again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
+
+from actors.evidence import Account, Attribution, Evidence, Observation, ObservationKey, Read, Signal, Workload
+
+if TYPE_CHECKING:
+    from actors.cluster.records import Pod, Record, RecordKey
+
+# --- edge -> parser ----------------------------------------------------------------------------------------------
+
+
+class ParseBody(Struct, frozen=True):
+    """Asked by the edge: make reads of this body. Answered with ParsedBatch, whatever the body is."""
+
+    body: bytes
+    received_at: float
+    peer: str = ""
+
+
+class ParsedBatch(Struct, frozen=True):
+    """What one body held. `events` = reads + borrowed and dropped items; `error` says why no, or not every, item was found."""
+
+    digest: bytes
+    received_at: float
+    events: int
+    reads: tuple[Read, ...]
+    """Allowed reads, and the borrowed ones (Read.borrowed), which count as dropped."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+    peer: str = ""
+    newest_at: float | None = None
+    """The newest stage time of all its items before clamping: lag and skew of the sender."""
+
+
+# --- edge -> store -----------------------------------------------------------------------------------------------
+
+
+class RecordBatch(Struct, frozen=True):
+    """Asked by the edge: make this batch durable. Answered with BatchAnswer after the commit, or StoreUnavailable."""
+
+    batch: ParsedBatch
+
+
+class BatchAnswer(Struct, frozen=True, omit_defaults=False):
+    """The answer to one batch (design 4). A repeated batch gets the first answer with `duplicate` true."""
+
+    events: int
+    reads: int
+    new: int
+    dropped: dict[str, int]
+    duplicate: bool = False
+    error: str | None = None
+
+
+class StoreUnavailable(Struct, frozen=True):
+    """The commit failed and left nothing behind; the sender should come again."""
+
+    why: str
+
+
+# --- store -> router -> the account's actor ------------------------------------------------------------------------
+
+
+class AccountsChanged(Struct, frozen=True):
+    """Something of these accounts changed in the window. Conflated: repeating it changes nothing."""
+
+    accounts: tuple[Account, ...]
+
+
+class Refresh(Struct, frozen=True):
+    """To an account's actor: pull what changed, and the pods too if they did. `full`: send the engine everything again."""
+
+    pods_changed: bool = False
+    full: bool = False
+
+
+class ChangesSince(Struct, frozen=True):
+    """Asked of the store by an account's actor. `epoch` and `version` are of its last AccountChanges; 0 and 0 at first."""
+
+    account: Account
+    epoch: int
+    version: int
+
+
+class AccountChanges(Struct, frozen=True):
+    """What is live of the account: everything (`full`), or what changed since the version asked for."""
+
+    account: Account
+    epoch: int
+    """The store's incarnation: versions of another epoch mean nothing."""
+    version: int
+    full: bool
+    observations: tuple[Observation, ...]
+    ended: tuple[ObservationKey, ...] = ()
+    """What left the window since: expired or evicted. Only where not `full`."""
+
+
+class LiveAccounts(Struct, frozen=True):
+    """Asked of the store by the router at its start: which accounts have anything in the window. Answer: AccountsChanged."""
+
+
+# --- cluster -> attribution and engine -------------------------------------------------------------------------------
+
+
+class PodsOf(Struct, frozen=True):
+    """Asked of the cluster: the pods of this account, the remembered ones too. Answer: AccountPods."""
+
+    account: Account
+
+
+class AccountPods(Struct, frozen=True):
+    """Pods of one account, live and remembered."""
+
+    account: Account
+    pods: tuple[Pod, ...]
+
+
+class PodsChanged(Struct, frozen=True):
+    """From the cluster to the router: pods of these accounts came, changed or went. Conflated."""
+
+    accounts: tuple[Account, ...]
+
+
+class ClusterSince(Struct, frozen=True):
+    """Asked of the cluster by the engine: what changed since; 0 and 0 at first. Answer: ClusterChanges, at most 1,000 records."""
+
+    epoch: int
+    version: int
+
+
+class ClusterChanges(Struct, frozen=True):
+    """Records as they are now (tombstones included), and what was forgotten. `more`: ask again from `version`."""
+
+    epoch: int
+    version: int
+    full: bool
+    """A first part of everything: forget what you had."""
+    records: tuple[Record, ...]
+    forgotten: tuple[RecordKey, ...] = ()
+    more: bool = False
+    synced: bool = True
+    """Whether the source has been read to the end at least once."""
+
+
+class ClusterMoved(Struct, frozen=True):
+    """From the cluster to the engine: there is something to ask for. Conflated."""
+
+
+# --- the account's actor -> engine -------------------------------------------------------------------------------------
+
+
+class EvidenceChanged(Struct, frozen=True):
+    """Evidence of one account: all of it (`full`), or what changed since `base`. Applied once; a gap is asked for again."""
+
+    account: Account
+    base: tuple[int, int]
+    """(epoch, version) that this builds on; where it is not what the engine has, the engine asks for everything."""
+    version: tuple[int, int]
+    full: bool
+    evidence: tuple[Evidence, ...]
+    ended: tuple[ObservationKey, ...] = ()
+
+
+class ResendEvidence(Struct, frozen=True):
+    """From the engine to the router: let these accounts (None: all that live) send everything again."""
+
+    accounts: tuple[Account, ...] | None = None
+
+
+class EvidenceComplete(Struct, frozen=True):
+    """From the router to the engine, after a ResendEvidence of all: these are the accounts that have anything live."""
+
+    accounts: tuple[Account, ...]
+
+
+# --- engine -> subscribers -------------------------------------------------------------------------------------------------
+
+
+class Flip(Struct, frozen=True):
+    """One line of the flip log (design 4), but for the cluster's name. `at`: epoch seconds."""
+
+    at: float
+    event: Literal["chain.corroborated", "chain.expired", "read.unexplained"]
+    chain: str | None
+    workload: Workload | None
+    service_account: Account
+    secret: str
+    attribution: Attribution | None
+    corroboration: Literal["proven", "possible"] | None
+    exposure: str | None
+    signals: tuple[Signal, ...] = ()
+    key: str = ""
+    """What tells this announcement apart: the chain's id, or the unexplained observation's."""
+
+
+class FlipsAnnounced(Struct, frozen=True):
+    """To the store: these were announced (`lit`), or their end was (`dark`). So that a restart is no flip."""
+
+    lit: tuple[str, ...] = ()
+    dark: tuple[str, ...] = ()
+
+
+class Announced(Struct, frozen=True):
+    """Asked of the store at the announcer's start. Answer: AnnouncedKeys."""
+
+
+class AnnouncedKeys(Struct, frozen=True):
+    """What had been announced as lit and not as dark."""
+
+    keys: frozenset[str]
+
+
+class Announce(Struct, frozen=True):
+    """From the engine to the announcer: flips in their order, and after a start the whole state (`everything`)."""
+
+    flips: tuple[Flip, ...]
+    everything: bool = False
+    """The flips are all that is lit now: what was announced and is not among them went dark meanwhile."""
+    revision: int = 0
