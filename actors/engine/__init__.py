@@ -1,0 +1,1 @@
+"""Chains, exposure, corroboration and signals: pure core and the engine actor."""
