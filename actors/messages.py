@@ -103,6 +103,8 @@ class AccountChanges(Struct, frozen=True):
     observations: tuple[Observation, ...]
     ended: tuple[ObservationKey, ...] = ()
     """What left the window since: expired or evicted. Only where not `full`."""
+    more: bool = False
+    """There is more than one answer may hold: ask again from `version` (never for fewer than some thousand observations)."""
 
 
 class LiveAccounts(Struct, frozen=True):

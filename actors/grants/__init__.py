@@ -1,0 +1,37 @@
+"""RBAC for reading Secrets, as Kubernetes evaluates it: which binding lets which account read what. Pure, no actor.
+
+Imports the records of `cluster` and `evidence`, nothing else of ours.
+"""
+
+from __future__ import annotations
+
+from actors.grants.access import (
+    BadQuery,
+    Reader,
+    access_of,
+    answer_queries,
+    parse_account,
+    readers_of,
+)
+from actors.grants.grant import TOLERANCE_S, Grant
+from actors.grants.index import Grants, GrantsStatistics
+from actors.grants.rules import READ_VERBS, SecretRule, compile_rules
+from actors.grants.subjects import Concerned, concerned_by
+
+__all__ = [
+    "READ_VERBS",
+    "TOLERANCE_S",
+    "BadQuery",
+    "Concerned",
+    "Grant",
+    "Grants",
+    "GrantsStatistics",
+    "Reader",
+    "SecretRule",
+    "access_of",
+    "answer_queries",
+    "compile_rules",
+    "concerned_by",
+    "parse_account",
+    "readers_of",
+]

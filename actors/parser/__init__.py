@@ -1,0 +1,28 @@
+"""Bytes -> reads and drop reasons: a pure core (`parse_body`) and a thin actor. Imports runtime, evidence and messages only.
+
+Who may import whom inside:
+  memo, views                 nothing of the parser
+  names, reason               memo
+  scan, shapes                views
+  rule, reads                 names, reason, views
+  core                        everything above
+  actor                       core
+"""
+
+from __future__ import annotations
+
+from actors.parser.actor import ParserActor, ParserStatistics
+from actors.parser.core import ITEMS_MAX, WHOLE_BYTES_MAX, parse_body, parse_whole
+from actors.parser.memo import MemoStatistics
+from actors.parser.rule import Drop
+
+__all__ = [
+    "ITEMS_MAX",
+    "WHOLE_BYTES_MAX",
+    "Drop",
+    "MemoStatistics",
+    "ParserActor",
+    "ParserStatistics",
+    "parse_body",
+    "parse_whole",
+]

@@ -16,8 +16,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from actors.evidence import Account, ObjectName
+from actors.evidence import Account
 from actors.evidence.times import rfc3339
+from actors.testing.reasons import go_quote
 
 POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 POD_UID: Final = "authentication.kubernetes.io/pod-uid"
@@ -65,7 +66,7 @@ class Status(Struct, frozen=True):
     status: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
-    details: dict[str, str] | UnsetType = UNSET
+    details: dict[str, Any] | UnsetType = UNSET
     code: int | UnsetType = UNSET
 
 
@@ -136,7 +137,7 @@ def account_user(account: Account, uid: str = "", extra: dict[str, tuple[str, ..
 
 def pod_caller(account: Account, pod: PodIdentity, *, uid: str, token_id: str, user_agent: str) -> Caller:
     """A pod with its projected token: `uid` is the account's, `token_id` the token's JTI."""
-    extra = {
+    extra: dict[str, tuple[str, ...]] = {
         CREDENTIAL_ID: (f"JTI={token_id}",),
         NODE_NAME: (pod.node,),
         NODE_UID: (pod.node_uid,),
@@ -161,48 +162,8 @@ def legacy_caller(account: Account, *, uid: str, secret: str, ip: str, user_agen
 
 def person_caller(name: str, groups: Iterable[str], *, certificate: str, ip: str, user_agent: str) -> Caller:
     """A person or component with a client certificate; `certificate` is its SHA-256 in hex."""
-    extra = {CREDENTIAL_ID: (f"X509SHA256={certificate}",)}
+    extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"X509SHA256={certificate}",)}
     return Caller(User(name, "", tuple(groups), extra), (ip,), user_agent)
-
-
-# --- why it was allowed -------------------------------------------------------------------------------------------
-
-_ESCAPES: Final = {
-    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"',
-}  # fmt: skip
-
-
-def go_quote(text: str) -> str:
-    """The text as Go's %q prints it (strconv.Quote): printable Unicode stays, everything else becomes an escape."""
-    return '"' + "".join(map(_quoted, text)) + '"'
-
-
-def _quoted(char: str) -> str:
-    if char in _ESCAPES:
-        return _ESCAPES[char]
-    if char.isprintable():
-        return char
-    point = ord(char)
-    if point < 0x80:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
-
-
-def allowed_by(binding: ObjectName, role: ObjectName, subject_kind: str, subject: str) -> str:
-    """The reason RBAC writes (kubernetes plugin/pkg/auth/authorizer/rbac, describers).
-
-    `subject` is "name/namespace" for a ServiceAccount (name first, as the API server has it), else the plain name.
-    """
-    bound = binding.name if binding.namespace is None else f"{binding.name}/{binding.namespace}"
-    return (
-        f"RBAC: allowed by {binding.kind} {go_quote(bound)} of {role.kind} {go_quote(role.name)} "
-        f"to {subject_kind} {go_quote(subject)}"
-    )
-
-
-def missing_role(role_kind: str, name: str) -> str:
-    """The reason of a denial when a binding of the caller names a role that is not there."""
-    return f"RBAC: {role_kind.lower()}.rbac.authorization.k8s.io {go_quote(name)} not found"
 
 
 # --- requests and the items they make -------------------------------------------------------------------------------
@@ -221,6 +182,8 @@ class Request(Struct, frozen=True, kw_only=True):
     reason: str = ""
     """`authorization.k8s.io/reason`; for a denial what RBAC had to complain of."""
     impersonated: User | None = None
+    decided: bool = True
+    """False where authorization was never asked: impersonation that was denied, which leaves no annotation (code 403)."""
     resource: str = "secrets"
     api_group: str = ""
     subresource: str = ""
@@ -246,7 +209,7 @@ def request_uri(request: Request) -> str:
         if request.watch_s is not None:
             query["timeoutSeconds"] = str(request.watch_s)
         query["watch"] = "true"
-    return path + (f"?{urlencode(query)}" if query else "")
+    return path + (f"?{urlencode(sorted(query.items()))}" if query else "")
 
 
 def events_of(request: Request, *, received: bool = False, complete: bool = True) -> tuple[AuditEvent, ...]:
@@ -270,7 +233,7 @@ def _stage(request: Request, stage: str, at: float) -> AuditEvent:
     unauthenticated = request.code == 401
     caller = request.caller
     annotations = dict(caller.annotations)
-    if answered and not unauthenticated:
+    if answered and request.decided and not unauthenticated:
         annotations[DECISION] = "forbid" if request.code == 403 else "allow"
         annotations[REASON] = request.reason
     return AuditEvent(
@@ -281,7 +244,7 @@ def _stage(request: Request, stage: str, at: float) -> AuditEvent:
         verb=request.verb,
         user=User() if unauthenticated else caller.user,
         # Impersonation is decided after RequestReceived was written (k8s.io/apiserver pkg/server/config.go).
-        impersonated_user=request.impersonated if answered and request.impersonated is not None else UNSET,
+        impersonated_user=request.impersonated if answered and request.decided and request.impersonated else UNSET,
         source_ips=caller.source_ips,
         user_agent=caller.user_agent,
         object_ref=ObjectRef(
@@ -330,5 +293,5 @@ def new_id(source: random.Random) -> str:
 
 def as_dict(event: AuditEvent) -> dict[str, Any]:
     """The item as plain builtins, with the names of the wire: for tests that change a field or make it worse."""
-    found: dict[str, Any] = msgspec.to_builtins(event)
+    found: dict[str, Any] = msgspec.json.decode(_ENCODER.encode(event))
     return found

@@ -1,0 +1,141 @@
+"""Whose reads these are: one observation and the account's pods -> evidence. Pure.
+
+Two rules. Ambiguity is shown, never narrowed by guess: without a claim every workload of the account is named.
+It is never widened either: where the event names a pod, only that pod's workload is.
+A read is judged against the pods as they were when it happened: tombstones count until they are forgotten (design 3).
+Counterpart: the store makes observations, the engine joins evidence with grants.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+from actors.cluster.records import Pod
+from actors.evidence import Attribution, Evidence, Observation, PodClaim, Signal, Workload
+from actors.messages import AccountPods
+
+PODS_SHOWN_MAX: Final = 20
+"""Names of pods in one piece of evidence; the workloads are always complete."""
+
+
+class Roster:
+    """The pods of one account, indexed for attribution. Built once for each change of the pods; never changed."""
+
+    __slots__ = ("_by_name", "_by_uid", "_departed", "_names", "_running", "_workloads", "has_bound_tokens")
+
+    def __init__(self, pods: AccountPods) -> None:
+        self._by_uid = {pod.uid: pod for pod in pods.pods}
+        self._by_name: dict[str, list[Pod]] = {}
+        for pod in pods.pods:
+            self._by_name.setdefault(pod.name, []).append(pod)
+        working = [pod for pod in pods.pods if not pod.finished]
+        self._running = [pod for pod in working if pod.gone_at is None]
+        self._departed = [pod for pod in working if pod.gone_at is not None]
+        self._workloads, self._names = _summary(self._running)
+        self.has_bound_tokens = any(pod.bound_token for pod in self._running)
+        """Whether a pod that runs now gets a bound token: then a read without a pod claim is odd."""
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def with_uid(self, uid: str) -> Pod | None:
+        """The pod of this account with that uid, remembered ones included."""
+        return self._by_uid.get(uid)
+
+    def with_name(self, name: str, at: float) -> list[Pod]:
+        """The pods of that name that were there at `at` (epoch seconds); if none was, those that were there before."""
+        pods = self._by_name.get(name, [])
+        there = [pod for pod in pods if pod.gone_at is None or pod.gone_at >= at]
+        return there or pods
+
+    def running_at(self, at: float) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+        """The workloads, and the names of at most 20 pods, that ran as this account at `at` (epoch seconds), sorted."""
+        left_later = [pod for pod in self._departed if pod.gone_at is not None and pod.gone_at >= at]
+        return _summary(self._running + left_later) if left_later else (self._workloads, self._names)
+
+
+def attribute(observation: Observation, pods: AccountPods | Roster, now: float) -> Evidence:
+    """The observation with its attribution and the signals that need only it and the pods.
+
+    `now` (epoch seconds) bounds the time at which pods are looked at: no read is judged by a future cluster.
+    """
+    roster = pods if isinstance(pods, Roster) else Roster(pods)
+    at = min(observation.last.at, now)
+    claim = observation.last.claim
+    if claim is None or (claim.uid is None and claim.name is None):
+        return _unclaimed(observation, roster, at)
+    makers = _claimed(claim, roster, at)
+    if not makers:
+        return Evidence(observation, Attribution.GONE, (), (), _signals(observation, []))
+    workloads, names = _summary(makers)
+    signals = []
+    if all(pod.gone_at is not None and pod.gone_at < at for pod in makers):
+        signals.append(Signal.GONE_POD)
+    if _is_foreign(observation.last.source_ip, makers):
+        signals.append(Signal.FOREIGN_SOURCE_IP)
+    attribution = Attribution.EXACT if claim.uid is not None else Attribution.NAMED
+    return Evidence(observation, attribution, workloads, names, _signals(observation, signals))
+
+
+def _claimed(claim: PodClaim, roster: Roster, at: float) -> list[Pod]:
+    """The pods that the claim names. With a uid the name is not looked at: the API server authenticated both together."""
+    if claim.uid is not None:
+        pod = roster.with_uid(claim.uid)
+        return [] if pod is None else [pod]
+    return roster.with_name(claim.name, at) if claim.name is not None else []
+
+
+def _unclaimed(observation: Observation, roster: Roster, at: float) -> Evidence:
+    """No pod is claimed: every workload that ran as the account, or none."""
+    workloads, names = roster.running_at(at)
+    if not workloads:
+        return Evidence(observation, Attribution.PODLESS, (), (), _signals(observation, [Signal.PODLESS]))
+    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens else []
+    return Evidence(observation, Attribution.SHARED, workloads, names, _signals(observation, signals))
+
+
+def _signals(observation: Observation, found: list[Signal]) -> tuple[Signal, ...]:
+    """`found`, and what the observation alone says, in a fixed order."""
+    last = observation.last
+    if observation.first_read:
+        found.append(Signal.FIRST_READ)
+    if last.scope.namespace != last.account.namespace:
+        found.append(Signal.CROSS_NAMESPACE)
+    if last.scope.name is None:
+        found.append(Signal.COLLECTION_READ)
+    if last.borrowed:
+        found.append(Signal.IMPERSONATED)
+    return tuple(found)
+
+
+def _summary(pods: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+    """Workloads (all) and pod names (at most 20), sorted."""
+    if len(pods) == 1:
+        return (pods[0].workload,), (pods[0].name,)
+    return tuple(sorted({pod.workload for pod in pods})), tuple(sorted({pod.name for pod in pods})[:PODS_SHOWN_MAX])
+
+
+def _is_foreign(source_ip: str | None, makers: list[Pod]) -> bool:
+    """Whether the address is none of these pods' or their nodes'. Not claimed while an address of theirs is unknown."""
+    if source_ip is None:
+        return False
+    known: list[str] = []
+    for pod in makers:
+        if source_ip in pod.ips or source_ip in pod.host_ips:
+            return False
+        if not (pod.host_ips if pod.host_network else pod.ips):
+            return False
+        known.extend(pod.ips + pod.host_ips)
+    return _address(source_ip) not in {_address(ip) for ip in known}
+
+
+def _address(text: str) -> object:
+    """One value for every way to write an address; other text (an outsider chose it) stays itself."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

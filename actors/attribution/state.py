@@ -1,0 +1,114 @@
+"""What an account's actor holds: its live evidence, and what of it the engine has not been told yet. Pure.
+
+Theory of operation: the store's changes and the account's pods go in, one EvidenceChanged comes out. Everything is
+attributed again when the pods changed, and only what differs is sent. Each message builds on the one before it
+(`base`, `version`); after `full` anything may have been lost before.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from actors.attribution.core import Roster, attribute
+from actors.evidence import Account, Attribution, Evidence, ObservationKey
+from actors.messages import AccountChanges, AccountPods, EvidenceChanged
+
+
+class AccountStatistics(Struct, frozen=True):
+    """What an account's actor holds and did."""
+
+    live: int
+    gone: int
+    """Evidence whose claimed pod is unknown: tried again when the pods change."""
+    pods: int
+    attributed: int
+    sent: int
+
+
+class AccountEvidence:
+    """The evidence of one account, kept in step with the store and the cluster."""
+
+    def __init__(self, account: Account, incarnation: int = 0) -> None:
+        self.account = account
+        self._incarnation = incarnation
+        self._sent_version = 0
+        self._roster: Roster | None = None
+        self._evidence: dict[ObservationKey, Evidence] = {}
+        self._attributed = 0
+        self._sent = 0
+        self.epoch = 0
+        """Of the store, at its last answer; with `version` what to ask for next."""
+        self.version = 0
+
+    @property
+    def needs_pods(self) -> bool:
+        """Whether the pods were never given."""
+        return self._roster is None
+
+    def update(
+        self, changes: AccountChanges, pods: AccountPods | None, now: float, *, full: bool = False
+    ) -> EvidenceChanged | None:
+        """Takes in what the store and (if they changed) the cluster have; what the engine must hear, None for nothing.
+
+        The first `pods` of all must be given. `full`: the engine gets everything, whatever it had. `now`: epoch seconds.
+        """
+        first = self._sent_version == 0
+        before = self._evidence
+        if pods is not None:
+            self._roster = Roster(pods)
+        if self._roster is None:
+            raise ValueError("the first update needs the account's pods")
+        held = self._merged(changes, everything=pods is not None, now=now)
+        self.epoch, self.version, self._evidence = changes.epoch, changes.version, held
+        if full or first:
+            return self._message(tuple(held.values()), (), full=True)
+        if changes.full or pods is not None:
+            changed = tuple(e for key, e in held.items() if before.get(key) != e)
+            ended = tuple(key for key in before if key not in held)
+        else:
+            touched = {observation.key: None for observation in changes.observations}
+            changed = tuple(held[key] for key in touched if key in held)
+            ended = tuple(key for key in changes.ended if key not in held)
+        return self._message(changed, ended, full=False) if changed or ended else None
+
+    def _merged(self, changes: AccountChanges, *, everything: bool, now: float) -> dict[ObservationKey, Evidence]:
+        """What is held after these changes. Changed in place where the change is small, so that its cost is too."""
+        roster = self._roster
+        assert roster is not None  # noqa: S101 - update checked it
+        if changes.full:
+            held: dict[ObservationKey, Evidence] = {}
+        elif everything:
+            held = {key: attribute(e.observation, roster, now) for key, e in self._evidence.items()}
+            self._attributed += len(held)
+        else:
+            held = self._evidence
+        for key in changes.ended:
+            held.pop(key, None)
+        for observation in changes.observations:
+            held[observation.key] = attribute(observation, roster, now)
+        self._attributed += len(changes.observations)
+        return held
+
+    def _message(
+        self, evidence: tuple[Evidence, ...], ended: tuple[ObservationKey, ...], *, full: bool
+    ) -> EvidenceChanged:
+        base = (self._incarnation, self._sent_version)
+        self._sent_version += 1
+        self._sent += len(evidence)
+        version = (self._incarnation, self._sent_version)
+        return EvidenceChanged(self.account, base, version, full, evidence, ended)
+
+    def end(self, now: float) -> float | None:
+        """When (epoch seconds) the last of what is live here ends; None when nothing is live at `now`."""
+        latest = max((e.observation.live_until for e in self._evidence.values()), default=now)
+        return latest if latest > now else None
+
+    def statistics(self) -> AccountStatistics:
+        """Counts, for pages and metrics."""
+        return AccountStatistics(
+            live=len(self._evidence),
+            gone=sum(e.attribution is Attribution.GONE for e in self._evidence.values()),
+            pods=0 if self._roster is None else len(self._roster),
+            attributed=self._attributed,
+            sent=self._sent,
+        )

@@ -1,0 +1,64 @@
+"""Messages of the cluster's actor that are not between stages: what a source tells it, what pages and metrics ask of it.
+
+Counterparts: actor.py; web/api.py (`objects` of /api/status).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from actors.cluster.raw import Decoded
+
+
+class ObjectsMoved(Struct, frozen=True):
+    """Told by a source that watches: these are there, like this; those went. In that order, at most some hundreds."""
+
+    upserted: tuple[Decoded, ...] = ()
+    removed: tuple[Decoded, ...] = ()
+    synced: bool = False
+    """The source has been read to its end: from here on what is new is new since now."""
+
+
+class ClusterStatusQuery(Struct, frozen=True):
+    """Answer: ClusterStatus."""
+
+
+class KindStatus(Struct, frozen=True):
+    """One kind of object."""
+
+    count: int
+    """Live ones."""
+    synced: bool
+    """Whether the source has been read to the end at least once."""
+    age_s: float
+    """Seconds since the source was last known to be current; for a file, since it was read."""
+
+
+class ClusterStatistics(Struct, frozen=True):
+    """Counts of the model; `dropped` ones say that a bound was reached."""
+
+    epoch: int
+    version: int
+    held: int
+    """Keys with at least one record."""
+    pods: int
+    """Live and remembered."""
+    tombstones: int
+    """Records that are remembered for a time; those of earlier snapshots do not count."""
+    tombstones_dropped: int
+    """Forgotten before their time because there were too many."""
+    versions_dropped: int
+    """Versions of one role or binding forgotten before their time because it changed too often."""
+    epochs_ended: int
+    """How often everybody had to start from everything again."""
+
+
+class ClusterStatus(Struct, frozen=True):
+    """What is known of the cluster."""
+
+    objects: dict[str, KindStatus]
+    malformed: int
+    """Objects of the source that were left out: wrong types or impossible names."""
+    unknown: dict[str, int]
+    """Objects of kinds that say nothing here, by kind."""
+    statistics: ClusterStatistics

@@ -1,0 +1,102 @@
+"""Evidence that ended, or came too late to be live, in the last hour: a bounded ring that outlives the engine actor. Pure.
+
+With it goes what must not start over when the engine actor is restarted: the revision and the numbers of evidence.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from actors.engine.secrets import SecretName
+from actors.evidence import Account, Evidence, ObservationKey, Signal
+
+ENDED_MAX: Final = 10_000
+"""Pieces that are kept; over it the oldest goes, counted."""
+ENDED_KEPT_S: Final = 3600.0
+"""How long each is kept."""
+
+
+class Ended(Struct, frozen=True, gc=False):
+    """A piece of evidence that is not live, as it was."""
+
+    number: int
+    evidence: Evidence
+    explained: bool | None
+    signals: tuple[Signal, ...]
+    chains: tuple[str, ...]
+    """Ids of the chains that it lit."""
+    ended_at: float
+
+    @property
+    def secret(self) -> SecretName | None:
+        """The one Secret that was read by name."""
+        scope = self.evidence.observation.last.scope
+        return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
+
+
+class EndedStatistics(Struct, frozen=True):
+    """How full the ring is."""
+
+    held: int
+    capacity: int
+    overflowed: int
+
+
+class EndedRing:
+    """One piece of each observation, the newest end last."""
+
+    def __init__(self, capacity: int = ENDED_MAX, kept_s: float = ENDED_KEPT_S) -> None:
+        self._capacity = capacity
+        self._kept_s = kept_s
+        self._held: OrderedDict[tuple[Account, ObservationKey], Ended] = OrderedDict()
+        self._overflowed = 0
+        self.revision = 0
+        """Of what /api/chains answers."""
+        self.numbers = 0
+        """Evidence counted so far: decides between pieces of the same moment."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Ended]:
+        return iter(list(self._held.values()))
+
+    def get(self, account: Account, key: ObservationKey) -> Ended | None:
+        """The ended piece of this observation."""
+        return self._held.get((account, key))
+
+    def put(self, ended: Ended) -> list[Ended]:
+        """Keeps it; what had to go for it: the earlier piece of the same observation, or the oldest of all."""
+        observation = ended.evidence.observation
+        key = (observation.last.account, observation.key)
+        earlier = self._held.pop(key, None)
+        gone = [] if earlier is None else [earlier]
+        self._held[key] = ended
+        while len(self._held) > self._capacity:
+            gone.append(self._held.popitem(last=False)[1])
+            self._overflowed += 1
+        return gone
+
+    def take(self, account: Account, key: ObservationKey) -> Ended | None:
+        """Takes it out."""
+        return self._held.pop((account, key), None)
+
+    def next_at(self) -> float | None:
+        """When (epoch seconds) the oldest has been kept long enough."""
+        oldest = next(iter(self._held.values()), None)
+        return None if oldest is None else oldest.ended_at + self._kept_s
+
+    def forget(self, now: float) -> list[Ended]:
+        """Takes out what has been kept long enough."""
+        gone = []
+        while (at := self.next_at()) is not None and at <= now:
+            gone.append(self._held.popitem(last=False)[1])
+        return gone
+
+    def statistics(self) -> EndedStatistics:
+        """How full it is."""
+        return EndedStatistics(len(self._held), self._capacity, self._overflowed)

@@ -1,0 +1,121 @@
+"""Reads that no modelled grant covers, and grants that the API server names and the model does not have. Pure.
+
+Nothing is claimed before the cluster has been read to its end and EXPLAIN_AFTER_S have passed since the read arrived: the
+cluster's news and the audit log travel on different ways. A read that a grant covers is explained at once, and stays so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.engine.changes import Changes
+from actors.engine.flips import unexplained_flip
+from actors.engine.graph import Graph
+from actors.engine.latest import Due
+from actors.engine.nodes import Item
+from actors.evidence import GrantName
+from actors.messages import Flip
+
+EXPLAIN_AFTER_S: Final = 5.0
+"""How long after its arrival a read may stay without a grant before it is called unexplained (design 3)."""
+
+
+class Judge:
+    """Decides about `Item.explained`, and counts disagreements. Borrowed reads are not judged: the rights were another's."""
+
+    def __init__(self, graph: Graph, changes: Changes, memory_s: float) -> None:
+        self._graph = graph
+        self._changes = changes
+        self._memory_s = memory_s
+        self._due: Due[Item] = Due()
+        self.synced = False
+        """Whether the cluster's records have been read to the end."""
+        self.unexplained = 0
+        """Live reads that no grant covers."""
+        self.disagreements = 0
+        """Grants that the API server named and the model lacks, counted once for each observation; never falls."""
+
+    def covered(self, item: Item, *, allowed: bool) -> None:
+        """The item was held against the grants as of its newest read."""
+        last = item.observation.last
+        if last.borrowed:
+            return
+        if allowed:
+            item.explained_at = last.at
+            self._explain(item, True)
+        elif item.explained is None or (item.explained and item.explained_at != last.at):
+            fresh = item.explained is not None
+            self._explain(item, None)
+            self._wait(item, fresh=fresh)
+        item.named_grants = []
+        self.named(item)
+
+    def named(self, item: Item) -> None:
+        """What the API server names for the item may have changed."""
+        names = [each.grant for each in item.observation.named]
+        if item.observation.last.borrowed or names == item.named_grants:
+            return
+        item.named_grants = names
+        if self._lacking(item):
+            self._wait(item, fresh=False)
+
+    def drop(self, item: Item) -> None:
+        """The item is live no longer."""
+        self._due.drop(item)
+        if item.explained is False:
+            self.unexplained -= 1
+
+    def next_at(self) -> float | None:
+        """When (epoch seconds) something can be judged; None before the cluster is in sync."""
+        return self._due.next_at() if self.synced else None
+
+    def look_at_clock(self, now: float) -> list[Item]:
+        """Judges what is due; the items whose judgement changed."""
+        judged: list[Item] = []
+        while self.synced and (item := self._due.pop(now)) is not None:
+            if item.judge_at is not None and item.judge_at > now:
+                self._due.at(item, item.judge_at)
+                continue
+            item.judge_at = None
+            self._changes.touched += 1
+            lacking = self._lacking(item)
+            self.disagreements += len(lacking)
+            item.disagreed |= lacking
+            if item.explained is None and now - item.observation.last.at <= self._memory_s:
+                self._explain(item, False)
+                judged.append(item)
+                self._report(item, now)
+        return judged
+
+    def _explain(self, item: Item, explained: bool | None) -> None:
+        if item.explained is explained:
+            return
+        self.unexplained += (explained is False) - (item.explained is False)
+        item.explained = explained
+        self._changes.answers |= bool(item.edges)
+
+    def _wait(self, item: Item, *, fresh: bool) -> None:
+        """Judge it EXPLAIN_AFTER_S after its arrival; one that waits already is not put off by its repetition."""
+        if fresh or item.judge_at is None:
+            item.judge_at = item.observation.arrived_at + EXPLAIN_AFTER_S
+        self._due.at(item, item.judge_at)
+
+    def _lacking(self, item: Item) -> frozenset[GrantName]:
+        """What the API server named for it, but the model does not have or would not allow it by; new ones only."""
+        if not item.observation.named:
+            return frozenset()
+        last = item.observation.last
+        allowing = self._graph.grants.allowing(last.account, last.verb, last.scope.namespace, last.scope.name)
+        modelled = {GrantName(grant.binding, grant.role) for grant in allowing}
+        return frozenset(each.grant for each in item.observation.named) - modelled - item.disagreed
+
+    def _report(self, item: Item, now: float) -> None:
+        if not item.reported:
+            item.reported = True
+            self._changes.flips.append(self.report_of(item, now))
+
+    def report_of(self, item: Item, now: float) -> Flip:
+        """The report that no grant covers this read."""
+        workloads = item.evidence.workloads
+        node = self._graph.workloads.get(workloads[0]) if workloads else None
+        return unexplained_flip(item, None if node is None else node.exposure.level, now)

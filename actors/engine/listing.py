@@ -1,0 +1,252 @@
+"""Pages of chains and of evidence: filters, order, cursors. Pure; counterparts: queries.py (the questions), views.py.
+
+The order of chains is one tuple, the same for lit and dark ones; a cursor is the place of the last one that was given. While
+nothing changes, following the cursor gives every chain once; when something does, what moved may be seen twice or missed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from typing import Final, TypeVar
+
+import msgspec
+
+from actors.engine.core import Engine
+from actors.engine.exposure import RANKS
+from actors.engine.flips import signals_of
+from actors.engine.nodes import Chain, Item
+from actors.engine.queries import (
+    LIMIT_MAX,
+    BadCursor,
+    ChainPage,
+    ChainQuery,
+    ChainsQuery,
+    ChainView,
+    EvidencePage,
+    EvidenceQuery,
+    EvidenceView,
+)
+from actors.engine.secrets import SecretName
+from actors.engine.timeline import Position, position_of
+from actors.engine.views import chain_view, chain_view_of_secret, ended_view, item_view, items_over, light_of_secret
+from actors.evidence import Account, Evidence
+
+ChainPlace = tuple[int, int, int, float, str]
+"""Corroboration (0 proven, 1 possible, 2 none), exposure, signals (more first), event time (newest first), id."""
+DARK: Final = 2
+CURSOR_MAX: Final = 4096
+"""Characters of a cursor; a longer one is none of ours."""
+
+P = TypeVar("P")
+
+
+class Listing:
+    """Answers from one engine; remembers the order of the lit chains while the revision stays."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lit_revision = -1
+        self._lit: list[tuple[ChainPlace, Chain]] = []
+
+    # --- chains ---
+
+    def chain(self, query: ChainQuery, now: float) -> ChainView | None:
+        """One chain by its id."""
+        self._engine.tick(now)
+        chain = self._engine.graph.chains.by_id.get(query.id)
+        return None if chain is None else chain_view(chain, self._engine.graph.chains, now)
+
+    def chains(self, query: ChainsQuery, now: float) -> ChainPage | BadCursor:
+        """A page of chains."""
+        self._engine.tick(now)
+        after = None if query.cursor is None else _decode(query.cursor, ChainPlace)
+        if query.cursor is not None and after is None:
+            return BadCursor()
+        limit = max(1, min(query.limit, LIMIT_MAX))
+        rows, total = self._rows(query, after, limit + 1, now)
+        chains, secret = self._engine.graph.chains, query.secret
+        views = [
+            chain_view(chain, chains, now) if secret is None else chain_view_of_secret(chain, secret, now)
+            for _, chain in rows[:limit]
+        ]
+        cursor = _encode(rows[limit - 1][0]) if len(rows) > limit else None
+        return ChainPage(self._engine.revision, views, cursor, total)
+
+    def _rows(
+        self, query: ChainsQuery, after: ChainPlace | None, count: int, now: float
+    ) -> tuple[list[tuple[ChainPlace, Chain]], int]:
+        """The next `count` places after `after`, and how many the filters let through in all."""
+        candidates = self._candidates(query)
+        if candidates is not None:
+            secret = query.secret
+            passing = [chain for chain in candidates if _passes(chain, query)]
+            placed = [
+                (place_of(chain, now) if secret is None else _place_of_secret(chain, secret, now), chain)
+                for chain in passing
+            ]
+            rows = sorted(row for row in placed if query.corroborated in (None, row[0][0] != DARK))
+            return list(islice(_behind(rows, after), count)), len(rows)
+        lit = [] if query.corroborated is False else [row for row in self._lit_rows(now) if _passes(row[1], query)]
+        found = list(islice(_behind(lit, after), count))
+        if query.corroborated is True or query.signal is not None:
+            return found, len(lit)
+        dark, total = self._dark(query.exposure, after)
+        found += [(place_of(chain, now), chain) for chain in islice(dark, count - len(found))]
+        return found, len(lit) + total
+
+    def _candidates(self, query: ChainsQuery) -> Iterable[Chain] | None:
+        """What an index leaves to be looked at one by one; None: everything."""
+        graph = self._engine.graph
+        if query.secret is not None:
+            return graph.chains.over(query.secret)
+        if query.account is not None:
+            account = graph.accounts.get(Account(*query.account))
+            return [] if account is None else [c for entry in account.entries.values() for c in entry.chains.values()]
+        if query.namespace is not None:
+            return graph.chains.by_namespace.get(query.namespace, {})
+        return None
+
+    def _lit_rows(self, now: float) -> list[tuple[ChainPlace, Chain]]:
+        if self._lit_revision != self._engine.revision:
+            self._lit = sorted((place_of(chain, now), chain) for chain in self._engine.graph.chains.lit)
+            self._lit_revision = self._engine.revision
+        return self._lit
+
+    def _dark(self, exposure: str | None, after: ChainPlace | None) -> tuple[Iterator[Chain], int]:
+        """Dark chains behind a place, and how many there are in all."""
+        dark = self._engine.graph.chains.dark
+        lowest, highest = (0, ""), (len(RANKS), "")
+        if exposure is not None:
+            rank = RANKS.get(exposure, len(RANKS))
+            lowest, highest = (rank, ""), (rank + 1, "")
+        total = dark.bisect_key_left(highest) - dark.bisect_key_left(lowest)
+        if after is not None and after[0] == DARK:
+            lowest = max(lowest, (after[1], after[4]))
+        start = dark.bisect_key_right(lowest)
+        return dark.islice(start, dark.bisect_key_left(highest)), total
+
+    # --- evidence ---
+
+    def evidence(self, query: EvidenceQuery, now: float) -> EvidencePage | BadCursor:
+        """A page of evidence, newest first: what is live, and what ended or came late in the last hour."""
+        self._engine.tick(now)
+        before = None if query.cursor is None else _decode(query.cursor, Position)
+        if query.cursor is not None and before is None:
+            return BadCursor()
+        limit = max(1, min(query.limit, LIMIT_MAX))
+        rows = list(islice(self._evidence(query, before, now), limit + 1))
+        cursor = _encode(rows[limit - 1][0]) if len(rows) > limit else None
+        return EvidencePage(self._engine.revision, [view() for _, view in rows[:limit]], cursor)
+
+    def _evidence(
+        self, query: EvidenceQuery, before: Position | None, now: float
+    ) -> Iterator[tuple[Position, Callable[[], EvidenceView]]]:
+        live: Iterable[tuple[Position, Callable[[], EvidenceView]]] = ()
+        if query.live is not False:
+            live = (
+                (position_of(item), _later(item_view, item, now))
+                for item in self._live(query, before)
+                if _evidence_passes(item.evidence, item.signals, query)
+            )
+        past: list[tuple[Position, Callable[[], EvidenceView]]] = []
+        if query.live is not True:
+            past = [
+                ((ended.evidence.observation.last.at, ended.number), _later(ended_view, ended, now))
+                for ended in self._engine.ended
+                if _evidence_passes(ended.evidence, lambda ended=ended: ended.signals, query)
+            ]
+            past = sorted((row for row in past if before is None or row[0] < before), key=_position, reverse=True)
+        return merge(live, past, key=_position, reverse=True)
+
+    def _live(self, query: EvidenceQuery, before: Position | None) -> Iterator[Item]:
+        """Live evidence, newest first, from the smallest index that the filters allow."""
+        graph = self._engine.graph
+        accounts = graph.accounts.values()
+        if query.account is not None:
+            account = graph.accounts.get(Account(*query.account))
+            accounts = {} if account is None else {account.account: account}.values()  # type: ignore[assignment]
+        elif query.secret is None:
+            yield from self._engine.lights.timeline.newest(before)
+            return
+        items: list[Item] = []
+        for account in accounts:
+            items += account.items.values() if query.secret is None else items_over(account, query.secret)
+        for item in sorted(items, key=position_of, reverse=True):
+            if before is None or position_of(item) < before:
+                yield item
+
+
+def place_of(chain: Chain, now: float) -> ChainPlace:
+    """Where the chain stands (design 3: corroborated, exposed, signals, newest)."""
+    light, rank = chain.light, chain.node.exposure.rank
+    if not chain.lit or light is None:
+        return (DARK, rank, 0, 0.0, chain.id)
+    proven = light.proven.top() > now
+    return (0 if proven else 1, rank, -len(signals_of(chain)), -light.newest.top(), chain.id)
+
+
+def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainPlace:
+    """Where it stands as far as this one Secret goes."""
+    until, proven_until, items = light_of_secret(chain, secret)
+    rank = chain.node.exposure.rank
+    if until <= now:
+        return (DARK, rank, 0, 0.0, chain.id)
+    signals = {signal for item in items for signal in item.signals()}
+    newest = max(item.observation.last.at for item in items)
+    return (0 if proven_until > now else 1, rank, -len(signals), -newest, chain.id)
+
+
+def _passes(chain: Chain, query: ChainsQuery) -> bool:
+    """Whether the filters let it through, but for corroboration, which depends on the Secret asked for."""
+    workload = chain.node.workload
+    if query.namespace is not None and workload.namespace != query.namespace:
+        return False
+    if query.exposure is not None and chain.node.exposure.level != query.exposure:
+        return False
+    if query.account is not None and (chain.entry is None or chain.entry.account.account != Account(*query.account)):
+        return False
+    return query.signal is None or (chain.lit and query.signal in signals_of(chain))
+
+
+def _evidence_passes(evidence: Evidence, signals: Callable[[], Iterable[str]], query: EvidenceQuery) -> bool:
+    last = evidence.observation.last
+    if query.namespace is not None and last.account.namespace != query.namespace:
+        return False
+    if query.account is not None and (last.account.namespace, last.account.name) != query.account:
+        return False
+    if query.secret is not None and not last.scope.covers(*query.secret):
+        return False
+    return query.signal is None or query.signal in signals()
+
+
+def _behind(rows: list[tuple[ChainPlace, Chain]], after: ChainPlace | None) -> Iterator[tuple[ChainPlace, Chain]]:
+    return iter(rows) if after is None else (row for row in rows if row[0] > after)
+
+
+def _later(view: Callable[[P, float], EvidenceView], what: P, now: float) -> Callable[[], EvidenceView]:
+    return lambda: view(what, now)
+
+
+def _position(row: tuple[Position, Callable[[], EvidenceView]]) -> Position:
+    return row[0]
+
+
+def _encode(place: ChainPlace | Position) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def _decode(cursor: str, shape: type[P]) -> P | None:
+    """The place that a cursor stands for; None if no engine gave it out."""
+    if len(cursor) > CURSOR_MAX:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode()), type=shape)
+    except (binascii.Error, ValueError):
+        return None
+
+
+__all__ = ["Listing", "place_of"]

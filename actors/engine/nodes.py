@@ -1,0 +1,264 @@
+"""The engine's own objects: workloads, accounts, entries, chains, and the evidence that lights them. No logic but their own.
+
+They are mutable and compared by identity; everything they refer to that came from outside is a frozen record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from actors.engine.exposure import UNEXPOSED, Exposure, PodShape
+from actors.engine.latest import Latest
+from actors.engine.secrets import SecretName
+from actors.evidence import (
+    Account,
+    Attribution,
+    Evidence,
+    GrantName,
+    ObjectName,
+    Observation,
+    ObservationKey,
+    Scope,
+    Signal,
+    Workload,
+)
+from actors.grants import Grant
+
+PODS_SHOWN_MAX: Final = 100
+"""Names of pods in a chain's entry, the first by name."""
+BURST_SECRETS: Final = 20
+"""So many distinct Secrets of one account in the window are a burst (design 3, Signals)."""
+
+Reach = Literal["rbac-granted", "mounted"]
+ChainKey = tuple[ObjectName, ObjectName, Scope]
+"""(binding, role, scope): what tells the chains of one entry apart."""
+
+
+class WorkloadNode:
+    """A workload with what its pods add up to. `exposure` is kept by the graph."""
+
+    __slots__ = ("entries", "exposure", "live_shapes", "mounted", "mounts", "past_shapes", "pods", "shown", "workload")
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.entries: dict[Account, Entry] = {}
+        self.pods: SortedDict[str, int] = SortedDict()
+        """Names of live, unfinished pods."""
+        self.live_shapes: dict[PodShape, int] = {}
+        self.past_shapes: dict[PodShape, int] = {}
+        """Of finished and remembered pods: they decide about exposure while there is no other."""
+        self.mounts: dict[str, int] = {}
+        """Secrets that live, unfinished pods mount."""
+        self.mounted: dict[str, Chain] = {}
+        self.exposure: Exposure = UNEXPOSED
+        self.shown: tuple[str, ...] = ()
+        """The pods that answers name."""
+
+    @property
+    def shapes(self) -> Iterable[PodShape]:
+        """The shapes that decide about exposure."""
+        return self.live_shapes or self.past_shapes
+
+    def chains(self) -> list[Chain]:
+        """All chains that start here."""
+        return [*self.mounted.values(), *(chain for entry in self.entries.values() for chain in entry.chains.values())]
+
+
+class Entry:
+    """A workload as one account: where rbac-granted chains start."""
+
+    __slots__ = ("account", "chains", "known", "node", "pods", "shown", "tokens", "usable")
+
+    def __init__(self, node: WorkloadNode, account: AccountNode) -> None:
+        self.node = node
+        self.account = account
+        self.pods: SortedDict[str, int] = SortedDict()
+        self.shown: tuple[str, ...] = ()
+        """The pods that answers name."""
+        self.tokens = 0
+        """Live, unfinished pods that get a bound token."""
+        self.known = 0
+        """Pods of any state, remembered ones included."""
+        self.usable = False
+        """Whether its chains are listed without a read."""
+        self.chains: dict[ChainKey, Chain] = {}
+
+
+class AccountNode:
+    """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
+
+    __slots__ = (
+        "account", "by_secret", "collections", "current", "entries", "fickle_before", "grants", "has_tombstones",
+        "heard", "items", "known_grants", "lighting",
+    )  # fmt: skip
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.entries: dict[Workload, Entry] = {}
+        self.grants: tuple[Grant, ...] = ()
+        self.current: dict[ChainKey, Grant] = {}
+        self.known_grants: dict[ChainKey, Grant] = {}
+        """The current ones and those that are remembered."""
+        self.has_tombstones = False
+        self.fickle_before = 0.0
+        """Reads before this moment may have been made under fewer grants than there are now."""
+        self.items: dict[ObservationKey, Item] = {}
+        self.by_secret: dict[SecretName, set[Item]] = {}
+        """Live evidence of one named Secret."""
+        self.collections: set[Item] = set()
+        """Live evidence that names no single Secret."""
+        self.lighting = 0
+        """How many of its items light a chain."""
+        self.heard: tuple[int, int] | None = None
+        """Version of the last EvidenceChanged."""
+
+    @property
+    def burst(self) -> bool:
+        """Whether so many distinct Secrets were read that it is a signal."""
+        return len(self.by_secret) >= BURST_SECRETS
+
+
+class Chain:
+    """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
+
+    __slots__ = ("entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "scope", "structural", "told")
+
+    def __init__(self, number: int, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> None:
+        self.number = number
+        self.node = node
+        self.entry = entry
+        self.grant = grant
+        self.grant_name = None if grant is None else GrantName(grant.binding, grant.role)
+        self.scope = scope
+        self.id = chain_id(node.workload, None if entry is None else entry.account.account, self.grant_name, scope)
+        self.structural = False
+        """Listed because of what the cluster is, without a read."""
+        self.lit = False
+        """As of the last look at the clock."""
+        self.light: Light | None = None
+        self.told: Told | None = None
+        """What was said when it was lit."""
+
+    @property
+    def reach(self) -> Reach:
+        """How the Secret is reached."""
+        return "mounted" if self.entry is None else "rbac-granted"
+
+    @property
+    def key(self) -> ChainKey:
+        """Which of its entry's chains it is."""
+        grant_name = self.grant_name
+        if grant_name is None:
+            raise ValueError("a mounted chain has no grant")
+        return (grant_name.binding, grant_name.role, self.scope)
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """Names of the live pods it starts from, the first by name."""
+        return self.node.shown if self.entry is None else self.entry.shown
+
+    @property
+    def dark_key(self) -> tuple[int, str]:
+        """Its place among the chains that are not lit."""
+        return (self.node.exposure.rank, self.id)
+
+
+class Light:
+    """The live evidence of one chain: until when each piece lights it, and until when it names the chain's binding."""
+
+    __slots__ = ("newest", "proven", "signals", "until")
+
+    def __init__(self) -> None:
+        self.until: Latest[Item] = Latest()
+        self.proven: Latest[Item] = Latest()
+        self.newest: Latest[Item] = Latest()
+        """By event time."""
+        self.signals: dict[Signal, int] = {}
+
+    def drop(self, item: Item) -> None:
+        """This evidence lights it no longer."""
+        self.until.drop(item)
+        self.proven.drop(item)
+        self.newest.drop(item)
+
+    def count_signals(self, signals: Iterable[Signal], by: int) -> None:
+        """Adds or takes away these."""
+        for signal in signals:
+            count = self.signals.get(signal, 0) + by
+            if count:
+                self.signals[signal] = count
+            else:
+                del self.signals[signal]
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What the flip of a chain said about the evidence; its end says the same."""
+
+    attribution: Attribution
+    corroboration: Literal["proven", "possible"]
+    signals: tuple[Signal, ...]
+
+
+class Item:
+    """One live piece of evidence inside the engine."""
+
+    __slots__ = (
+        "account", "counted", "disagreed", "edges", "evidence", "explained", "explained_at", "held_open", "judge_at",
+        "named_grants", "number", "reported", "second", "steady",
+    )  # fmt: skip
+
+    def __init__(self, number: int, account: AccountNode, evidence: Evidence) -> None:
+        self.number = number
+        self.account = account
+        self.evidence = evidence
+        self.edges: dict[Chain, float | None] = {}
+        """What it lights, and until when; None: as long as it lives."""
+        self.explained: bool | None = None
+        self.explained_at = 0.0
+        """The event time of the read that a grant covered."""
+        self.judge_at: float | None = None
+        """From when on a read that no grant covers is called unexplained, and a disagreement one."""
+        self.reported = False
+        """Whether it was announced as unexplained."""
+        self.disagreed: frozenset[GrantName] = frozenset()
+        """What the API server named and the model does not have; counted once each."""
+        self.named_grants: list[GrantName] = []
+        """What the API server named, as it was last compared with the model."""
+        self.held_open = False
+        self.steady = False
+        """Whether the same request a moment later is allowed by the same grants: none of them began or ended since."""
+        self.counted: tuple[Signal, ...] = ()
+        """The signals that its chains count."""
+        self.second = 0
+        """Its place on the timeline."""
+
+    @property
+    def observation(self) -> Observation:
+        """What was read."""
+        return self.evidence.observation
+
+    @property
+    def secret(self) -> SecretName | None:
+        """The one Secret that was read by name, None for a collection."""
+        scope = self.evidence.observation.last.scope
+        return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
+
+    def signals(self) -> list[Signal]:
+        """All of them, in a fixed order."""
+        found = set(self.evidence.signals)
+        if self.explained is False:
+            found.add(Signal.UNEXPLAINED)
+        if self.account.burst:
+            found.add(Signal.BURST)
+        return [signal for signal in Signal if signal in found]
+
+
+def chain_id(workload: Workload, account: Account | None, grant: GrantName | None, scope: Scope) -> str:
+    """The chain's id: a hash of what it is, the same in every run; never of pods or uids (design 3)."""
+    parts = (workload, account, None if grant is None else (grant.binding, grant.role), scope)
+    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()

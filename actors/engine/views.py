@@ -1,0 +1,219 @@
+"""The engine's objects as the shapes of the outside contract. Pure; counterparts: queries.py (the shapes), listing.py (the pages).
+
+Everything an outsider chose (names, user agents, audit ids) is data here; whoever shows it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from actors.engine.chains import Chains
+from actors.engine.ended import Ended
+from actors.engine.lights import named_until
+from actors.engine.nodes import AccountNode, Chain, Item
+from actors.engine.queries import (
+    BehaviorView,
+    ChainView,
+    EntryView,
+    EvidenceView,
+    GrantNameView,
+    GrantView,
+    NameView,
+    ObjectView,
+    SecretStateView,
+)
+from actors.engine.secrets import SecretName
+from actors.evidence import Evidence, ObjectName, Scope, Signal, Workload
+from actors.evidence.times import rfc3339
+
+SECRETS_SHOWN_MAX: Final = 1000
+"""Secrets in one chain's answer, the corroborated ones first."""
+EVIDENCE_SHOWN_MAX: Final = 20
+"""Pieces of evidence in one chain's answer, the newest."""
+TECHNIQUE: Final = "T1552"
+"""MITRE ATT&CK: unsecured credentials."""
+
+
+def object_view(name: ObjectName | Workload) -> ObjectView:
+    """Kind, namespace and name."""
+    return ObjectView(name.kind, name.namespace, name.name)
+
+
+def item_view(item: Item, now: float) -> EvidenceView:
+    """A live piece of evidence."""
+    chains = sorted(chain.id for chain in item.edges if chain.lit)
+    return _evidence_view(item.evidence, item.explained, item.signals(), chains, now, live=True)
+
+
+def ended_view(ended: Ended, now: float) -> EvidenceView:
+    """A piece that is live no longer, as it was."""
+    return _evidence_view(ended.evidence, ended.explained, ended.signals, list(ended.chains), now, live=False)
+
+
+def _evidence_view(
+    evidence: Evidence,
+    explained: bool | None,
+    signals: Iterable[Signal],
+    chains: list[str],
+    now: float,
+    *,
+    live: bool,
+) -> EvidenceView:
+    observation = evidence.observation
+    last = observation.last
+    return EvidenceView(
+        service_account=NameView(last.account.namespace, last.account.name),
+        secret=NameView(last.scope.namespace, last.scope.name),
+        behavior=BehaviorView("secret_read", str(last.scope), "api"),
+        verb=last.verb,
+        attribution=evidence.attribution.value,
+        workloads=[object_view(workload) for workload in evidence.workloads],
+        pods=list(evidence.pods),
+        observed_at=rfc3339(last.at),
+        first_seen=rfc3339(observation.first_seen),
+        count=observation.count,
+        live=live,
+        held_open=live and observation.held_open_until > now,
+        expires_at=rfc3339(observation.live_until) if live else None,
+        source_ip=last.source_ip,
+        user_agent=last.user_agent,
+        credential_id=last.credential_id,
+        audit_id=last.audit_id,
+        granted_by=[
+            GrantNameView(object_view(named.grant.binding), object_view(named.grant.role))
+            for named in observation.named
+        ],
+        explained=explained,
+        signals=[signal.value for signal in signals],
+        chains=chains,
+    )
+
+
+def chain_view(chain: Chain, chains: Chains, now: float) -> ChainView:
+    """A chain with everything that lights it."""
+    light = chain.light
+    until = light.until.top() if light is not None else 0.0
+    proven = light is not None and light.proven.top() > now
+    newest = light.newest.greatest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
+    secrets, total = _secrets(chain, chains, now)
+    return _chain_view(chain, until, proven, secrets, total, newest, now)
+
+
+def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainView:
+    """A chain as far as this one Secret goes: what was read of others says nothing."""
+    until, proven_until, items = light_of_secret(chain, secret)
+    lit = until > now
+    newest = sorted(items, key=lambda item: (item.observation.last.at, item.number), reverse=True)
+    state = SecretStateView(*secret, corroborated=lit, expires_at=rfc3339(until) if lit else None)
+    return _chain_view(chain, until, proven_until > now, [state], 1, newest[:EVIDENCE_SHOWN_MAX], now)
+
+
+def _chain_view(
+    chain: Chain,
+    until: float,
+    proven: bool,
+    secrets: list[SecretStateView],
+    secrets_total: int,
+    newest: list[Item],
+    now: float,
+) -> ChainView:
+    workload, exposure, entry, grant = chain.node.workload, chain.node.exposure, chain.entry, chain.grant
+    lit = until > now
+    account = None if entry is None else NameView(entry.account.account.namespace, entry.account.account.name)
+    return ChainView(
+        id=chain.id,
+        entry=EntryView(
+            workload.kind, workload.namespace, workload.name, exposure.level, exposure.reason, list(chain.pods)
+        ),
+        service_account=account,
+        reach=chain.reach,
+        grant=None
+        if grant is None
+        else GrantView(
+            object_view(grant.binding), object_view(grant.role), list(grant.verbs_for(chain.scope)), grant.revoked
+        ),
+        objective=NameView(chain.scope.namespace, chain.scope.name),
+        technique=TECHNIQUE,
+        breach_relevant=exposure.rank == 0,
+        corroborated=lit,
+        corroboration=("proven" if proven else "possible") if lit else None,
+        corroborated_by=["read"] if lit else [],
+        expires_at=rfc3339(until) if lit else None,
+        secrets=secrets,
+        secrets_total=secrets_total,
+        evidence=[item_view(item, now) for item in newest],
+    )
+
+
+# --- single Secrets inside a chain -------------------------------------------------------------------------------------
+
+
+def items_over(account: AccountNode, secret: SecretName) -> Iterator[Item]:
+    """The account's live evidence of reads that covered this Secret: by its name, or within a collection."""
+    yield from account.by_secret.get(secret, ())
+    yield from (item for item in account.collections if item.observation.last.scope.covers(*secret))
+
+
+def light_of_secret(chain: Chain, secret: SecretName) -> tuple[float, float, list[Item]]:
+    """Until when this Secret is lit inside the chain, until when proven, and by what; 0.0 where it is not."""
+    light, entry = chain.light, chain.entry
+    if light is None or entry is None or chain.grant_name is None:
+        return 0.0, 0.0, []
+    items = [item for item in items_over(entry.account, secret) if item in light.until.values]
+    until = max((light.until.values[item] for item in items), default=0.0)
+    proven = max((named_until(item.observation.named, chain.grant_name) for item in items), default=0.0)
+    return until, min(proven, until), items
+
+
+def _secrets(chain: Chain, chains: Chains, now: float) -> tuple[list[SecretStateView], int]:
+    """The known Secrets of the chain's scope, the lit ones first, at most SECRETS_SHOWN_MAX; and how many there are."""
+    scope = chain.scope
+    if scope.namespace is not None and scope.name is not None:
+        until = chain.light.until.top() if chain.light is not None else 0.0
+        return [_state((scope.namespace, scope.name), until, now)], 1
+    lit = _lit_secrets(chain, chains, now)
+    shown = [_state(secret, lit[secret], now) for secret in sorted(lit)[:SECRETS_SHOWN_MAX]]
+    room = SECRETS_SHOWN_MAX - len(shown)
+    if room:
+        dark = (secret for secret in chains.known.within(scope) if secret not in lit)
+        shown += [_state(secret, 0.0, now) for secret in islice(dark, room)]
+    return shown, chains.known.count(scope)
+
+
+def _lit_secrets(chain: Chain, chains: Chains, now: float) -> dict[SecretName, float]:
+    """Secrets lit inside a wide chain, and until when; no more than the answer can hold."""
+    light, entry = chain.light, chain.entry
+    found: dict[SecretName, float] = {}
+    if light is None or entry is None or light.until.top() <= now:
+        return found
+    values = light.until.values
+    for collection in entry.account.collections:
+        until = values.get(collection, 0.0)
+        region = _common(chain.scope, collection.observation.last.scope)
+        if until > now and region is not None:
+            for secret in islice(chains.known.within(region), SECRETS_SHOWN_MAX):
+                found[secret] = max(found.get(secret, 0.0), until)
+    for secret, items in entry.account.by_secret.items():
+        until = max((values.get(item, 0.0) for item in items), default=0.0)
+        if until > now and chain.scope.covers(*secret):
+            found[secret] = max(found.get(secret, 0.0), until)
+            if len(found) >= 2 * SECRETS_SHOWN_MAX:
+                break
+    return found
+
+
+def _common(scope: Scope, other: Scope) -> Scope | None:
+    """The Secrets that both scopes hold; None where there can be none."""
+    if None not in (scope.namespace, other.namespace) and scope.namespace != other.namespace:
+        return None
+    if None not in (scope.name, other.name) and scope.name != other.name:
+        return None
+    namespace = scope.namespace if scope.namespace is not None else other.namespace
+    return Scope(namespace, scope.name if scope.name is not None else other.name)
+
+
+def _state(secret: SecretName, until: float, now: float) -> SecretStateView:
+    lit = until > now
+    return SecretStateView(secret[0], secret[1], lit, rfc3339(until) if lit else None)

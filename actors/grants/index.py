@@ -1,0 +1,322 @@
+"""Every grant of Secrets, by whom it concerns; kept up to date one role or binding at a time. Pure.
+
+Two rules: a grant lives in the tier of its subjects (these accounts, these namespaces, everyone) and is never copied per
+account, so a change costs what depends on it and nothing else; and versions that were replaced or went stay beside the
+live one for as long as the cluster remembers them, so that a read is judged by what stood when it was made.
+Counterparts: engine (feeds it the cluster's changes), access.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from msgspec import Struct
+
+from actors.cluster.records import Binding, Role
+from actors.evidence import Account, ObjectName
+from actors.grants.aggregation import selects
+from actors.grants.grant import Grant
+from actors.grants.rules import SecretRule, compile_rules
+from actors.grants.subjects import NOBODY, Concerned, concerned_by
+
+_GrantKey = tuple[ObjectName, ObjectName, float, float | None]
+_Whom = Account | str | None
+"""One account, every account of a namespace, or every account."""
+_Tier = dict[str | None, dict[_GrantKey, Grant]]
+"""Grants by the namespace that they are for."""
+_Compiled = tuple[tuple[float, float | None, tuple[SecretRule, ...]], ...]
+"""Of each version of a role: since when, until when, and what it says about Secrets."""
+
+_NONE: Final[dict[_GrantKey, Grant]] = {}
+
+
+class GrantsStatistics(Struct, frozen=True):
+    """What the index holds."""
+
+    roles: int
+    bindings: int
+    grants: int
+    dangling: int
+    """Bindings whose role is not there: they grant nothing now, and at once when somebody creates it."""
+    recompiled: int
+    """Bindings looked at again so far, over all changes: the cost of the changes."""
+
+
+class Grants:
+    """The index. Every change returns whom it concerns; nothing else needs to be looked at again."""
+
+    def __init__(self) -> None:
+        self._roles: dict[ObjectName, tuple[Role, ...]] = {}
+        self._bindings: dict[ObjectName, tuple[Binding, ...]] = {}
+        self._bindings_of_role: dict[ObjectName, dict[ObjectName, None]] = {}
+        self._aggregates: dict[ObjectName, dict[ObjectName, None]] = {}
+        """ClusterRoles that nobody filled -> the roles that they select."""
+        self._compiled: dict[ObjectName, _Compiled] = {}
+        self._placed: dict[ObjectName, list[tuple[_Whom, Grant]]] = {}
+        """Binding -> its grants, and in which tier each lies."""
+        self._tiers: dict[_Whom, _Tier] = {}
+        self._recompiled = 0
+
+    # --- changes -----------------------------------------------------------------------------------------------
+
+    def put(self, key: ObjectName, versions: Sequence[Role] | Sequence[Binding]) -> Concerned:
+        """Replace everything that is held of this role or binding by these versions (none: forget it), as ClusterChanges has them."""
+        if key.kind in ("Role", "ClusterRole"):
+            return self._put_role(key, tuple(each for each in versions if isinstance(each, Role)))
+        return self._put_binding(key, tuple(each for each in versions if isinstance(each, Binding)))
+
+    def upsert_role(self, role: Role) -> Concerned:
+        """Hold this version: it takes the place of the one with the same `valid_from`, if there is one."""
+        held = [each for each in self._roles.get(role.name, ()) if each.valid_from != role.valid_from]
+        return self._put_role(role.name, (*held, role))
+
+    def upsert_binding(self, binding: Binding) -> Concerned:
+        """Hold this version: it takes the place of the one with the same `valid_from`, if there is one."""
+        held = [each for each in self._bindings.get(binding.name, ()) if each.valid_from != binding.valid_from]
+        return self._put_binding(binding.name, (*held, binding))
+
+    def remove_role(self, name: ObjectName) -> Concerned:
+        """Forget every version of it."""
+        return self._put_role(name, ())
+
+    def remove_binding(self, name: ObjectName) -> Concerned:
+        """Forget every version of it."""
+        return self._put_binding(name, ())
+
+    def _put_binding(self, key: ObjectName, versions: tuple[Binding, ...]) -> Concerned:
+        before = self._bindings.pop(key, ())
+        if before == versions:
+            if versions:
+                self._bindings[key] = versions
+            return NOBODY
+        for name in {_role_of(each) for each in before} - {None}:
+            self._unlink(name, key)
+        if versions:
+            self._bindings[key] = versions
+        for each in versions:
+            if (name := _role_of(each)) is not None:
+                self._bindings_of_role.setdefault(name, {})[key] = None
+        return _union(chain(before, versions)) if self._place(key) else NOBODY
+
+    def _unlink(self, role: ObjectName | None, binding: ObjectName) -> None:
+        if role is not None and (linked := self._bindings_of_role.get(role)) is not None:
+            linked.pop(binding, None)
+            if not linked:
+                del self._bindings_of_role[role]
+
+    def _put_role(self, key: ObjectName, versions: tuple[Role, ...]) -> Concerned:
+        before = self._roles.pop(key, ())
+        if versions:
+            self._roles[key] = versions
+        if before == versions:
+            return NOBODY
+        touched = {key: None} | self._aggregate(key)
+        compiled = {name: self._compiled.pop(name, None) for name in touched}
+        changed = [name for name, old in compiled.items() if self._compile(name) != old]
+        bindings = dict.fromkeys(b for role in changed for b in self._bindings_of_role.get(role, ()))
+        return _union(each for binding in bindings if self._place(binding) for each in self._bindings[binding])
+
+    # --- aggregation -------------------------------------------------------------------------------------------
+
+    def _aggregate(self, key: ObjectName) -> dict[ObjectName, None]:
+        """Bring the aggregates up to date with this role, and return those whose rules may have changed by it."""
+        if key.kind != "ClusterRole":
+            return {}
+        upward = self._ancestors(key)
+        self._aggregates.pop(key, None)
+        role = _current(self._roles.get(key, ()))
+        for name, selected in self._aggregates.items():
+            selected.pop(key, None)
+            if role is not None and selects(self._unfilled(name), role):
+                selected[key] = None
+        if role is not None and role.rules is None:
+            others = (_current(versions) for versions in self._roles.values())
+            self._aggregates[key] = {other.name: None for other in others if other is not None and selects(role, other)}
+        return upward | self._ancestors(key)
+
+    def _unfilled(self, name: ObjectName) -> Role:
+        role = _current(self._roles[name])
+        assert role is not None, "an aggregate is a role that is held"  # noqa: S101 - kept so by _aggregate
+        return role
+
+    def _ancestors(self, key: ObjectName) -> dict[ObjectName, None]:
+        """The aggregates that select the role, directly or through others."""
+        found: dict[ObjectName, None] = {}
+        pending = [key]
+        while pending:
+            current = pending.pop()
+            for name, selected in self._aggregates.items():
+                if current in selected and name not in found:
+                    found[name] = None
+                    pending.append(name)
+        return found
+
+    def contributors(self, role: ObjectName) -> tuple[ObjectName, ...]:
+        """The roles whose own rules an unfilled aggregate has, by name; the role itself where it is none."""
+        seen, pending = {role: None}, [role]
+        while pending:
+            for selected in self._aggregates.get(pending.pop(), ()):
+                if selected not in seen:
+                    seen[selected] = None
+                    pending.append(selected)
+        return tuple(sorted(name for name in seen if name not in self._aggregates))
+
+    def _rules_of(self, role: Role) -> tuple[SecretRule, ...]:
+        if role.rules is not None:
+            return compile_rules(role.rules)
+        parts = (_current(self._roles[name]) for name in self.contributors(role.name) if name in self._roles)
+        return compile_rules(rule for part in parts if part is not None for rule in part.rules or ())
+
+    # --- placing grants ----------------------------------------------------------------------------------------
+
+    def _place(self, key: ObjectName) -> bool:
+        """Make the grants of this binding anew; whether they are other ones than before."""
+        self._recompiled += 1
+        before = self._placed.pop(key, [])
+        placed = [
+            (whom, grant)
+            for binding in self._bindings.get(key, ())
+            if (grants := list(self._grants_of_version(binding)))
+            for whom in _whom(concerned_by(binding))
+            for grant in grants
+        ]
+        if placed:
+            self._placed[key] = placed
+        if placed == before:
+            return False
+        for whom, grant in before:
+            self._take_out(whom, grant)
+        for whom, grant in placed:
+            self._tiers.setdefault(whom, {}).setdefault(grant.namespace, {})[_key(grant)] = grant
+        return True
+
+    def _take_out(self, whom: _Whom, grant: Grant) -> None:
+        tier = self._tiers[whom]
+        part = tier[grant.namespace]
+        del part[_key(grant)]
+        if not part:
+            del tier[grant.namespace]
+        if not tier:
+            del self._tiers[whom]
+
+    def _compile(self, role: ObjectName) -> _Compiled:
+        compiled = self._compiled.get(role)
+        if compiled is None:
+            versions = self._roles.get(role, ())
+            compiled = tuple((each.valid_from, each.gone_at, self._rules_of(each)) for each in versions)
+            self._compiled[role] = compiled
+        return compiled
+
+    def _grants_of_version(self, binding: Binding) -> Iterator[Grant]:
+        role = _role_of(binding)
+        if role is None:
+            return
+        for since, until, rules in self._compile(role) if role in self._roles else ():
+            valid_from = max(binding.valid_from, since)
+            ends = [each for each in (binding.gone_at, until) if each is not None]
+            gone_at = min(ends) if ends else None
+            if rules and (gone_at is None or valid_from <= gone_at):
+                yield Grant(binding.name, role, binding.name.namespace, rules, valid_from, gone_at)
+
+    # --- questions ---------------------------------------------------------------------------------------------
+
+    def _tiers_of(self, account: Account) -> list[_Tier]:
+        tiers = self._tiers
+        whom: tuple[_Whom, ...] = (account, account.namespace, None)
+        return [tier for each in whom if (tier := tiers.get(each)) is not None]
+
+    def grants_of(self, account: Account, at: float | None = None) -> tuple[Grant, ...]:
+        """The account's grants of Secrets, ClusterRoleBindings first, then by namespace and name; versions oldest first.
+
+        `at` (epoch seconds): those in force then. None: all that are held, the remembered ones (`Grant.revoked`) too.
+        """
+        found = (g for tier in self._tiers_of(account) for part in tier.values() for g in part.values())
+        return tuple(sorted((g for g in found if at is None or g.in_force(at)), key=_order))
+
+    def allowing(
+        self, account: Account, verb: str, namespace: str | None, name: str | None, at: float | None = None
+    ) -> list[Grant]:
+        """The grants each of which by itself allows this request (Grant.allows), in the order of `grants_of`."""
+        found: list[Grant] = []
+        for tier in self._tiers_of(account):
+            for part in (tier.get(None, _NONE), tier.get(namespace, _NONE) if namespace else _NONE):
+                found += [
+                    grant
+                    for grant in part.values()
+                    if (at is None or grant.in_force(at)) and any(rule.allows(verb, name) for rule in grant.rules)
+                ]
+        if len(found) > 1:
+            found.sort(key=_order)
+        return found
+
+    def concerned_by(self, binding: ObjectName) -> Concerned:
+        """Whom the held versions of this binding name."""
+        return _union(self._bindings.get(binding, ()))
+
+    def named_accounts(self) -> frozenset[Account]:
+        """Accounts that bindings which grant Secrets name one by one, whether they exist or not."""
+        return frozenset(whom for whom in self._tiers if isinstance(whom, Account))
+
+    def dangling(self) -> tuple[ObjectName, ...]:
+        """Bindings none of whose versions has its role here."""
+        return tuple(
+            sorted(
+                (n for n, versions in self._bindings.items() if not any(_role_of(v) in self._roles for v in versions)),
+                key=str,
+            )
+        )
+
+    def statistics(self) -> GrantsStatistics:
+        """Counts, and what the changes have cost."""
+        return GrantsStatistics(
+            roles=len(self._roles),
+            bindings=len(self._bindings),
+            grants=sum(len({_key(grant) for _, grant in placed}) for placed in self._placed.values()),
+            dangling=len(self.dangling()),
+            recompiled=self._recompiled,
+        )
+
+
+def _whom(concerned: Concerned) -> Iterator[_Whom]:
+    """The widest tiers that are needed: an account has none of its own where its namespace has one."""
+    if concerned.everyone:
+        yield None
+        return
+    yield from sorted(concerned.namespaces)
+    yield from sorted(each for each in concerned.accounts if each.namespace not in concerned.namespaces)
+
+
+def _role_of(binding: Binding) -> ObjectName | None:
+    """The role that a binding refers to: a Role of its own namespace or a ClusterRole; anything else resolves to nothing."""
+    if binding.role_kind == "ClusterRole":
+        return ObjectName("ClusterRole", None, binding.role_name)
+    if binding.role_kind == "Role" and binding.name.namespace is not None:
+        return ObjectName("Role", binding.name.namespace, binding.role_name)
+    return None
+
+
+def _current(versions: tuple[Role, ...]) -> Role | None:
+    """The version that counts inside an aggregate: the live one, or one of an earlier snapshot."""
+    return next((each for each in reversed(versions) if each.gone_at is None or each.gone_at == math.inf), None)
+
+
+def _union(bindings: Iterable[Binding]) -> Concerned:
+    accounts: set[Account] = set()
+    namespaces: set[str] = set()
+    everyone = False
+    for each in map(concerned_by, bindings):
+        accounts |= each.accounts
+        namespaces |= each.namespaces
+        everyone = everyone or each.everyone
+    return Concerned(frozenset(accounts), frozenset(namespaces), everyone)
+
+
+def _key(grant: Grant) -> _GrantKey:
+    return (grant.binding, grant.role, grant.valid_from, grant.gone_at)
+
+
+def _order(grant: Grant) -> tuple[str, str, float, str]:
+    return (grant.binding.namespace or "", grant.binding.name, grant.valid_from, grant.role.name)

@@ -1,0 +1,114 @@
+"""Makes a read of an item that the rule let through. Times: epoch seconds; what lies ahead of the receipt is clamped to it, once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from urllib.parse import unquote_plus
+
+from actors.evidence import Read
+from actors.parser.memo import Memo
+from actors.parser.names import accounts, holders, scopes, texts
+from actors.parser.reason import named_grants
+from actors.parser.views import Item
+
+WATCH_S_MAX: Final = 3_600.0
+"""How long a watch counts as open at most; also of one that names no timeout (the API server picks 1,800 to 3,600 s then)."""
+AUDIT_ID_LEN_MAX: Final = 128
+"""Longest audit id that is kept; it is the client's choice and unbounded (k8s.io/apiserver filters/audit_init.go)."""
+ADDRESS_LEN_MAX: Final = 64
+"""Longest source address that is kept; IPv6 with a zone stays below it."""
+CREDENTIAL_LEN_MAX: Final = 256
+"""Longest credential id that is kept: `JTI=<uuid>` or `X509SHA256=<hex>`."""
+QUERY_PAIRS_MAX: Final = 1_000
+"""Most parameters of a request URI that are looked at for the timeout."""
+SECONDS_MAX: Final = 4_096
+"""Most seconds whose epoch time is remembered."""
+
+
+def at_of(text: str | None) -> float | None:
+    """Epoch seconds of an RFC 3339 time; None if absent, not one, or before 1970 (Go writes the zero time as year 1)."""
+    if text is None:
+        return None
+    try:
+        if len(text) == 27 and text[26] == "Z":  # as the API server writes it; the same second comes again and again
+            return (_seconds[text[:19]] * 1_000_000 + int(text[20:26])) / 1_000_000
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return None
+    return at.timestamp() if at.tzinfo is not None and at.year >= 1970 else None
+
+
+def _second(text: str) -> int:
+    at = datetime.fromisoformat(text + "Z")
+    if at.year < 1970:
+        raise ValueError("before every audit event")
+    return int(at.timestamp())
+
+
+_seconds: Memo[str, int] = Memo(_second, SECONDS_MAX, lambda _, __: True)
+
+
+def open_s_of(uri: str | None) -> float:
+    """How long the watch with this request URI can stay open at most, in seconds."""
+    if uri is None or ("timeoutSeconds" not in uri and "%" not in uri):
+        return WATCH_S_MAX
+    for value in _values(uri.partition("?")[2], "timeoutSeconds"):
+        if value.isdecimal() and len(value) < 10 and int(value) > 0:
+            return min(float(value), WATCH_S_MAX)
+        break  # the API server takes the first one, and refuses what is no number
+    return WATCH_S_MAX
+
+
+def _values(query: str, name: str) -> Iterator[str]:
+    """The values of one parameter as Go's net/url reads them: keys unescaped, pairs with a semicolon ignored."""
+    for pair in query.split("&", QUERY_PAIRS_MAX):
+        key, _, value = pair.partition("=")
+        if ";" not in pair and unquote_plus(key) == name:
+            yield unquote_plus(value)
+
+
+def uri_hash_of(uri: str | None) -> int:
+    """64 bits that are the same for the same URI in every process."""
+    return int.from_bytes(hashlib.blake2b((uri or "").encode(), digest_size=8).digest())
+
+
+def read_of(item: Item, received_at: float, staged_at: float | None, *, borrowed: bool = False) -> Read:
+    """The read of an item that the rule let through. `staged_at`: its stage time, not clamped, if it has one.
+
+    Only watches get a URI hash and a time to stay open: nothing else needs to be told from another by them.
+    """
+    user, ref, annotations = item.user, item.object_ref, item.annotations
+    account = accounts[user.username] if user is not None and user.username is not None else None
+    scope = scopes[ref.namespace, ref.name] if ref is not None else None
+    if user is None or account is None or scope is None or annotations is None:
+        raise ValueError("the rule lets only allowed reads of Secrets by accounts through")
+    at = at_of(item.received)
+    if at is None:
+        at = received_at if staged_at is None else staged_at
+    at = min(at, received_at)
+    extra = user.extra
+    holder = None if extra is None else holders[extra.pod_name, extra.pod_uid, extra.node_name]
+    credentials = None if extra is None else extra.credential_id
+    addresses, agent, reason = item.source_ips, item.user_agent, annotations.reason
+    is_watch = item.verb == "watch"
+    return Read(
+        account,
+        scope,
+        item.verb,  # type: ignore[arg-type]  # one of the three: the rule has looked
+        at,
+        at if staged_at is None else min(staged_at, received_at),
+        not is_watch or item.stage != "ResponseStarted",
+        open_s_of(item.request_uri) if is_watch else 0.0,
+        None if holder is None else holder.claim,
+        None if holder is None else holder.node,
+        credentials[0][:CREDENTIAL_LEN_MAX] if credentials else None,
+        addresses[-1][:ADDRESS_LEN_MAX] if addresses else None,
+        texts[agent] if agent else None,
+        (item.audit_id or "")[:AUDIT_ID_LEN_MAX],
+        uri_hash_of(item.request_uri) if is_watch else 0,
+        named_grants[reason] if reason else None,
+        borrowed,
+    )

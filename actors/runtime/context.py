@@ -1,0 +1,125 @@
+"""What an actor can do besides handling messages: timers, late replies, tasks of its own, retirement.
+
+Counterpart: `Actor.context`; each incarnation has its own, and what was made through it dies with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.runtime.clock import Clock
+from actors.runtime.future import TrioFuture
+from actors.runtime.timers import Timer
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import Cell
+    from actors.runtime.ref import ActorRef
+    from actors.runtime.system import System
+
+TIMERS_PER_ACTOR_MAX: Final = 1000
+"""How many timers of one incarnation may be pending; one more is a leak, and raises."""
+
+LATER_REPLIES_MAX: Final = 100_000
+"""How many late replies of one incarnation may be pending; one more is a leak, and raises."""
+
+TASKS_PER_ACTOR_MAX: Final = 1000
+"""How many tasks of one incarnation may run; one more is a leak, and raises."""
+
+
+class Reply:
+    """The right to answer one ask, now or later, from any place of the actor's. The first answer counts, later ones do nothing."""
+
+    __slots__ = ("_cell", "_future")
+
+    def __init__(self, cell: Cell, future: TrioFuture[Any]) -> None:
+        self._cell = cell
+        self._future = future
+
+    def set(self, value: Any = None) -> None:
+        """Answer with a value."""
+        self._future.deliver(value)
+        self._cell.owed.discard(self)
+
+    def fail(self, error: Exception) -> None:
+        """Answer with an exception: it is raised where the asker waits, and is no failure of this actor."""
+        self._future.deliver_error(error)
+        self._cell.owed.discard(self)
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is nothing left to answer: answered, timed out, or failed with the actor's crash."""
+        return self._future.done()
+
+
+class ActorContext:
+    """The place of an actor in its system, and the tools of this incarnation."""
+
+    __slots__ = ("_cell", "clock", "incarnation", "path", "ref", "system")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self.system: System = cell.system
+        self.path: str = cell.path
+        self.ref: ActorRef = cell.ref
+        self.clock: Clock = cell.system.clock
+        self.incarnation: int = cell.incarnation
+
+    def after(self, delay_s: float, message: Any) -> Timer:
+        """Tell this actor `message` in `delay_s` seconds, unless the timer is cancelled or the incarnation ends before."""
+        return self._timer(delay_s, message, None)
+
+    def every(self, period_s: float, message: Any) -> Timer:
+        """Tell this actor `message` every `period_s` seconds, first in one period; a tick is left out while the last one waits."""
+        if period_s <= 0.0:
+            raise ValueError("the period of a timer is a positive number of seconds")
+        return self._timer(period_s, message, period_s)
+
+    def _timer(self, delay_s: float, message: Any, period_s: float | None) -> Timer:
+        cell = self._cell
+        self._check_alive()
+        if len(cell.timers) >= TIMERS_PER_ACTOR_MAX:
+            raise RuntimeError(f"{self.path} has {TIMERS_PER_ACTOR_MAX} pending timers")
+
+        def fire(timer: Timer) -> None:
+            if timer.period_s is None:
+                cell.timers.discard(timer)
+            cell.tick(message, timer)
+
+        timer = self.system.timers.add(delay_s, fire, period_s=period_s)
+        cell.timers.add(timer)
+        timer.on_cancel(cell.timer_cancelled)
+        return timer
+
+    def reply_later(self) -> Reply:
+        """Take the right to answer the ask being handled; what the handler returns is then ignored. Under a tell nobody listens."""
+        cell = self._cell
+        entry = cell.current
+        if entry is None:
+            raise RuntimeError("reply_later() is for on_receive, while it handles a message")
+        future, entry.reply = entry.reply, None
+        reply = Reply(cell, future if future is not None else TrioFuture())
+        if future is not None:
+            if len(cell.owed) >= LATER_REPLIES_MAX:
+                raise RuntimeError(f"{self.path} owes {LATER_REPLIES_MAX} replies")
+            cell.owed.add(reply)
+        return reply
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Run `async_fn(*args)` beside the message loop, as a task of this incarnation: it is cancelled when the incarnation ends.
+
+        An exception of it is a failure of the actor.
+        """
+        self._check_alive()
+        if len(self._cell.tasks) >= TASKS_PER_ACTOR_MAX:
+            raise RuntimeError(f"{self.path} has {TASKS_PER_ACTOR_MAX} tasks")
+        self._cell.start_task(async_fn, args)
+
+    def retire(self) -> bool:
+        """A dynamic child that has nothing to do leaves the tree: True, and it ends after this handler. False if messages wait."""
+        self._check_alive()
+        return self._cell.retire()
+
+    def _check_alive(self) -> None:
+        if self._cell.context is not self:
+            raise RuntimeError(f"incarnation {self.incarnation} of {self.path} has ended")

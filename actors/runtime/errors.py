@@ -1,0 +1,83 @@
+"""What can go wrong between actors, as types: what an asker, a teller or the one who opened the system has to expect.
+
+Counterpart: every other module of the runtime raises these; callers catch them by name. `ActorDead` and `AskTimeout` are also
+Pykka's `ActorDeadError` and `Timeout`, so that code written against Pykka keeps working.
+"""
+# ruff: noqa: N818 - the names say what happened, as Pykka's Timeout and Trio's Cancelled do
+
+from __future__ import annotations
+
+import functools
+
+import pykka
+
+
+class ActorDead(pykka.ActorDeadError):
+    """The actor is stopped, failed for good, or was never there; nothing sent to it will be handled."""
+
+
+class ActorCrashed(Exception):
+    """The actor crashed while this ask was in its hands. The message is not handled again.
+
+    When the handler itself raised, the exception is at the same time an instance of what it raised (see `crash_of`), and
+    `__cause__` is the original.
+    """
+
+
+class AskTimeout(pykka.Timeout):
+    """No reply within `timeout_s` seconds; a reply that comes later is dropped and counted."""
+
+
+class MailboxFull(Exception):
+    """The mailbox holds as many messages as its policy allows; the message was not accepted, or was dropped for a newer one."""
+
+
+class TooManyChildren(Exception):
+    """A dynamic supervisor holds as many children as its `max_children` allows; no further one was started."""
+
+
+class WouldBlock(RuntimeError):
+    """A call that waits for a reply by blocking the thread was made on the Trio thread, where it would wait for ever."""
+
+
+class Escalated(Exception):
+    """A supervisor gave up: more restarts than its intensity allows. Its own supervisor decides what comes next."""
+
+
+class StartFailed(Exception):
+    """`System.start`: an actor did not come up within its supervisor's intensity. `__cause__` is its last failure."""
+
+
+class SystemFailed(Exception):
+    """The root supervisor gave up, and with it the system. Raised out of `open_system`; `__cause__` is the last failure."""
+
+
+@functools.lru_cache(maxsize=256)
+def _both(error_class: type[Exception]) -> type[ActorCrashed]:
+    """A class that is both `ActorCrashed` and `error_class`; plain `ActorCrashed` where Python cannot combine the two."""
+    if issubclass(error_class, ActorCrashed):
+        return error_class
+    try:
+        return type(f"ActorCrashed[{error_class.__name__}]", (ActorCrashed, error_class), {"__module__": __name__})
+    except TypeError:  # two layouts in C, or a class that forbids subclasses
+        return ActorCrashed
+
+
+def crash_of(error: Exception, path: str) -> ActorCrashed:
+    """What the asker gets whose message made the actor at `path` crash with `error`.
+
+    One exception with two faces: `except ActorCrashed` is enough for a caller that only wants to know that there is no answer,
+    and `except ValueError` still works where Pykka's askers expect the handler's own exception.
+    """
+    combined = _both(type(error))  # type: ignore[arg-type]  # mypy takes a class for an instance of it here
+    if combined is not ActorCrashed:
+        try:
+            crash = combined.__new__(combined, *error.args)
+            crash.args = error.args
+            crash.__dict__.update(error.__dict__)
+        except TypeError:  # a constructor that wants more than args
+            crash = ActorCrashed(f"{path}: {type(error).__name__}")
+    else:
+        crash = ActorCrashed(f"{path}: {type(error).__name__}")
+    crash.__cause__ = error
+    return crash

@@ -1,0 +1,26 @@
+"""The root supervisor: what it does differently when something under it does not come up, or cannot be kept up.
+
+Counterpart: `System.start` waits for its children and raises; `System.exited` ends the system when it fails.
+"""
+
+from __future__ import annotations
+
+from actors.runtime.cell import ActorState, Cell, Exit
+from actors.runtime.supervisor import Supervisor
+
+
+class RootSupervisor(Supervisor):
+    """Supervises what `System.start` starts."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they came
+        self.start_errors: dict[str, Exception | None] = {}
+        """Why a child never came up, until `System.start` has raised it."""
+
+    def exhausted(self, child: Cell, exit_: Exit) -> None:
+        """A child that was never up is the caller's of `System.start` to judge; any other ends the system."""
+        if not child.initial:
+            super().exhausted(child, exit_)
+            return
+        self.start_errors[child.path] = exit_.error
+        child.finish(ActorState.FAILED)

@@ -1,0 +1,238 @@
+"""The entries of the window: put in, changed, ended, pulled. What a read means is window.py's matter.
+
+Every change and every end has a version of its own; a pull since a version holds exactly what came after it.
+Counterparts: partition.py (pulls), calendar.py (ends), watches.py (ends of watches outlive their observation).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.evidence import Account, Observation, ObservationKey
+from actors.messages import AccountChanges
+from actors.store.calendar import Calendar
+from actors.store.entry import NO_ROW, Entry
+from actors.store.partition import Partition
+from actors.store.sharded import ShardedDict, parts_for
+from actors.store.watches import ClosedWatches, WatchBook
+
+LINGER_S: Final = 10.0
+"""How long an observation that is past is kept for the pullers."""
+LINGER_MAX: Final = 10_000
+"""Observations that are past and kept. Beyond: they are not shown, only counted and written into history."""
+PULL_MAX: Final = 5_000
+"""Observations in one answer to a pull; `more` says that there are others."""
+
+
+class WindowStatistics(Struct, frozen=True):
+    """Counts of the window."""
+
+    observations: int
+    """Live ones."""
+    capacity: int
+    lingering: int
+    accounts: int
+    version: int
+    evicted: int
+    expired: int
+    linger_overflows: int
+    watch_overflows: int
+    """Live watches that were displaced by others of their observation."""
+    closed_overflows: int
+
+
+class Entries:
+    """Observations by account, with their ends and versions."""
+
+    def __init__(self, ttl_s: float, capacity: int, epoch: int) -> None:
+        self.ttl_s = ttl_s
+        self.capacity = capacity
+        self.epoch = epoch
+        self.version = 0
+        self.live = 0
+        self.lingering = 0
+        self.evicted = 0
+        self.changed: dict[Account, None] = {}
+        """Accounts with a change or an end since the owner last emptied it."""
+        self.dirty: list[Entry] = []
+        """Entries whose rows in the journal are behind (some may be gone by now); the owner empties it."""
+        self.rowless: list[tuple[Account, ObservationKey]] = []
+        """What ended and still has a row in the journal, for the owner to delete."""
+        self._partitions: ShardedDict[Account, Partition] = ShardedDict(capacity)
+        self._spread_over = parts_for(capacity)
+        self._calendar = Calendar()
+        self._lingering: deque[tuple[float, Entry]] = deque()
+        self._closed = ClosedWatches(ttl_s)
+        self._serial = 0
+        self._expired = self._linger_overflows = self._watch_overflows = 0
+
+    def get(self, account: Account, key: ObservationKey) -> Entry | None:
+        """The entry, live or lingering (or past and not yet taken out by `expire`)."""
+        partition = self._partitions.get(account)
+        return partition.get(key) if partition is not None else None
+
+    # --- changes, for window.py -------------------------------------------------------------------------------------
+
+    def _admit(self, observation: Observation, book: WatchBook | None, now: float, as_of: int = NO_ROW) -> None:
+        """A new entry; its observation carries the window's next version."""
+        account = observation.last.account
+        partition = self._partitions.get(account)
+        if partition is None:
+            partition = Partition(account, self.version, self._spread_over)
+            self._partitions[account] = partition
+        self.version = observation.version
+        self._serial += 1
+        entry = Entry(observation, self._serial, as_of=as_of, watches=book, dirty=as_of == NO_ROW)
+        partition.add(observation.key, entry)
+        self.changed[account] = None
+        if entry.dirty:
+            self.dirty.append(entry)
+        if observation.live_until > now:
+            self._light(entry, now)
+        else:
+            self._linger(entry, now)
+
+    def _change(self, partition: Partition, entry: Entry, observation: Observation) -> None:
+        """Replace the observation; it carries the window's next version."""
+        before = entry.observation.version
+        self.version = observation.version
+        entry.observation = observation
+        partition.touch(entry, before)
+        if entry.due and observation.live_until != entry.due:
+            self._calendar.put(entry, observation.live_until)
+        if not entry.dirty:
+            entry.dirty = True
+            self.dirty.append(entry)
+        self.changed[partition.account] = None
+
+    def _light(self, entry: Entry, now: float) -> None:
+        """The entry is live from here on; what ends soonest makes room."""
+        if entry.lingers_until:
+            entry.lingers_until = 0.0
+            self.lingering -= 1
+        self._calendar.put(entry, entry.observation.live_until)
+        self.live += 1
+        while self.live > self.capacity:
+            soonest = self._calendar.soonest()
+            if soonest is None:
+                raise AssertionError(f"{self.live} live observations, and none in the calendar")
+            if soonest.due <= now:
+                self._expired += 1
+            else:
+                self.evicted += 1
+            self._end(soonest)
+
+    def _linger(self, entry: Entry, now: float) -> None:
+        """The entry is past, and kept for a moment; one too many goes at once."""
+        if entry.due:
+            self._calendar.remove(entry)
+            self.live -= 1
+        entry.lingers_until = now + LINGER_S
+        self.lingering += 1
+        self._lingering.append((entry.lingers_until, entry))
+        if self.lingering > LINGER_MAX:
+            self._linger_overflows += 1
+            self._end(entry)
+
+    def _end(self, entry: Entry) -> None:
+        """Out of the window, whatever it was."""
+        observation = entry.observation
+        account = observation.last.account
+        if entry.lingers_until:
+            self.lingering -= 1
+            entry.lingers_until = 0.0
+        else:
+            self._calendar.remove(entry)
+            self.live -= 1
+        entry.gone = True
+        self.version += 1
+        partition = self._partitions[account]
+        partition.end(entry, self.version)
+        if not partition.count:
+            self._partitions.pop(account)
+        if entry.as_of != NO_ROW:
+            self.rowless.append((account, observation.key))
+        self.changed[account] = None
+        if entry.watches is not None:
+            for id_, watch in entry.watches.watches.items():
+                if not watch.open_until:
+                    self._closed.add(account, observation.key, id_, watch.live_until, observation.arrived_at)
+
+    # --- time ----------------------------------------------------------------------------------------------------------
+
+    def expire(self, now: float, limit: int) -> bool:
+        """End what is past, at most `limit` entries; whether there may be more."""
+        for _ in range(limit):
+            while self._lingering and self._lingering[0][1].lingers_until != self._lingering[0][0]:
+                self._lingering.popleft()
+            if self._lingering and self._lingering[0][0] <= now:
+                self._end(self._lingering.popleft()[1])
+                continue
+            entry = self._calendar.ended(now)
+            if entry is None:
+                return False
+            self._end(entry)
+            self._expired += 1
+        return True
+
+    def next_expiry(self) -> float | None:
+        """When to call `expire` again: never after the next end, perhaps a little before it."""
+        at = self._calendar.next_at()
+        if self._lingering and (at is None or self._lingering[0][0] < at):
+            return self._lingering[0][0]
+        return at
+
+    # --- pulls ----------------------------------------------------------------------------------------------------------
+
+    def changes_since(self, account: Account, epoch: int, version: int) -> AccountChanges:
+        """What changed of the account since, oldest change first; everything where that cannot be told."""
+        partition = self._partitions.get(account)
+        if partition is None:
+            return AccountChanges(account, self.epoch, self.version, True, ())
+        full = epoch != self.epoch or version > self.version or not partition.reaches(version)
+        found = partition.since(0 if full else version, PULL_MAX + 1)
+        upto, more = self.version, len(found) > PULL_MAX
+        if more:
+            found.pop()
+            upto = found[-1].observation.version
+            if full:
+                partition.page(upto, self.version)
+            elif (began := partition.began(version)) is not None:
+                partition.page(upto, began)
+        ended: dict[ObservationKey, None] = {}
+        if not full:
+            ended = dict.fromkeys(key for at, key in partition.ended_since(version) if at <= upto)
+            for entry in found:
+                ended.pop(entry.observation.key, None)
+        return AccountChanges(
+            account, self.epoch, upto, full, tuple([entry.observation for entry in found]), tuple(ended), more
+        )
+
+    def live_accounts(self) -> tuple[Account, ...]:
+        """Accounts that have anything to pull."""
+        return tuple(self._partitions)
+
+    # --- restoring -------------------------------------------------------------------------------------------------------
+
+    def restore(self, observation: Observation, book: WatchBook | None, as_of: int) -> None:
+        """Put back a live entry as the journal has it: with all of its reads up to batch `as_of`."""
+        self._admit(replace(observation, version=self.version + 1), book, float("-inf"), as_of)
+
+    def statistics(self) -> WindowStatistics:
+        """Counts, bounds and overflows."""
+        return WindowStatistics(
+            observations=self.live,
+            capacity=self.capacity,
+            lingering=self.lingering,
+            accounts=len(self._partitions),
+            version=self.version,
+            evicted=self.evicted,
+            expired=self._expired,
+            linger_overflows=self._linger_overflows,
+            watch_overflows=self._watch_overflows,
+            closed_overflows=self._closed.overflows,
+        )

@@ -1,0 +1,130 @@
+"""The answers of the JSON API as frozen records; docs/openapi.yaml is held against them (design 4 is their contract).
+
+What the engine answers is passed on as it is (actors/engine/queries.py); here is what is put around it. Counterpart: web/api.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from actors.engine.queries import ChainView, EvidenceView, SecretView
+from web.sources import FeedState, FeedView
+
+__all__ = [
+    "ANSWERS",
+    "ChainAnswer",
+    "ChainsAnswer",
+    "CountsView",
+    "ErrorAnswer",
+    "EvidenceAnswer",
+    "FeedStatusView",
+    "KindView",
+    "SecretAnswer",
+    "SenderView",
+    "StatusAnswer",
+    "WindowView",
+]
+
+
+class ErrorAnswer(Struct, frozen=True):
+    """Why there is no other answer."""
+
+    error: str
+
+
+class ChainsAnswer(Struct, frozen=True):
+    """A page of chains. `revision` rises when something changes that this list answers; `total` counts over all pages."""
+
+    revision: int
+    feed: FeedView
+    chains: list[ChainView]
+    next_cursor: str | None
+    total: int
+
+
+class ChainAnswer(ChainView, frozen=True, kw_only=True):
+    """One chain."""
+
+    feed: FeedView
+
+
+class EvidenceAnswer(Struct, frozen=True):
+    """A page of evidence, newest first: what is live, and what ended or came late in the last hour."""
+
+    revision: int
+    feed: FeedView
+    evidence: list[EvidenceView]
+    next_cursor: str | None
+
+
+class SecretAnswer(SecretView, frozen=True, kw_only=True):
+    """Who may read one Secret, who mounts it, who reads it."""
+
+    feed: FeedView
+
+
+class SenderView(Struct, frozen=True):
+    """One API server (or forwarder), by its address. lag_s: age of its newest event on arrival; skew_s: its clock ahead of ours."""
+
+    peer: str
+    last_batch_at: str | None
+    lag_s: float | None
+    skew_s: float | None
+
+
+class FeedStatusView(Struct, frozen=True):
+    """The feed and its senders."""
+
+    state: FeedState
+    last_batch_at: str | None
+    lag_s: float | None
+    senders: list[SenderView]
+
+
+class CountsView(Struct, frozen=True):
+    """Counts since the start."""
+
+    batches: int
+    duplicates: int
+    events: int
+    reads: int
+    new: int
+    dropped: dict[str, int]
+    borrowed: int
+    late: int
+    evicted: int
+    disagreements: int
+
+
+class WindowView(Struct, frozen=True):
+    """Observations in the window, and how many it holds."""
+
+    observations: int
+    capacity: int
+
+
+class KindView(Struct, frozen=True):
+    """Objects of one kind: how many, whether read to the end once, seconds since the last word of their source."""
+
+    count: int
+    synced: bool
+    age_s: float | None
+
+
+class StatusAnswer(Struct, frozen=True):
+    """What this process knows of itself."""
+
+    version: str
+    cluster: str
+    uptime_s: float
+    revision: int
+    feed: FeedStatusView
+    counts: CountsView
+    window: WindowView
+    objects: dict[str, KindView]
+
+
+ANSWERS: Final = (ChainsAnswer, ChainAnswer, EvidenceAnswer, SecretAnswer, StatusAnswer, ErrorAnswer)
+"""Every answer with a schema of its own; docs/openapi.yaml is held against them."""

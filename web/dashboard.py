@@ -1,0 +1,145 @@
+"""The dashboard listener's application: pages, API, event stream, metrics and health behind one gate, composed on one screen.
+
+Counterparts: web/listener.py serves it; web/app.py makes the sources and the access rules.
+"""
+
+from __future__ import annotations
+
+import traceback
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import structlog
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from web.api import add_api, json_answer, refusal
+from web.gate import FORM_MAX_BYTES, Access, Gate
+from web.metrics import CONTENT_TYPE, Metrics
+from web.pages import Pages
+from web.params import BadParameter
+from web.shown import STATIC, environment
+from web.sources import Sources, Unanswered
+
+__all__ = ["make_dashboard"]
+
+FRAMES_MAX: Final = 10
+"""How many frames of a failed request's traceback are logged, the innermost."""
+
+log = structlog.get_logger(__name__)
+
+
+class _Dashboard(QuartTrio):
+    """Quart with one difference: an unexpected exception is logged without the request's raw path."""
+
+    def log_exception(
+        self, exception_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
+    ) -> None:
+        """Types and places only: the text of an exception may hold what a client sent."""
+        frames = traceback.extract_tb(exception_info[2])[-FRAMES_MAX:]
+        log.error(
+            "a request failed",
+            error=type(exception_info[1]).__name__,
+            path=ascii(request.path)[:200],
+            where=[f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+        )
+
+
+def make_dashboard(sources: Sources, access: Access) -> QuartTrio:
+    """The application. `access` says who may see it and under which Host names."""
+    app = _Dashboard("web", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = FORM_MAX_BYTES
+    app.config["BODY_TIMEOUT"] = 10
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    pages = Pages(sources, environment(), signed_in=access.credentials is not None)
+    pages.add_to(app)
+    add_api(app, sources)
+    _add_public(app, sources, access)
+    _add_static(app)
+    _add_errors(app, pages)
+    app.asgi_app = Gate(app.asgi_app, access, sources.clock.now, pages.login)  # type: ignore[method-assign] - Quart's documented place for middleware
+    return app
+
+
+def _add_public(app: QuartTrio, sources: Sources, access: Access) -> None:
+    metrics = Metrics(sources, access.statistics)
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        missing = await parts_missing(sources)
+        return json_answer({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @app.get("/metrics")
+    async def metrics_text() -> Response:
+        return Response(await metrics.text(), content_type=CONTENT_TYPE)
+
+
+async def parts_missing(sources: Sources) -> list[str]:
+    """What is not ready yet, in the order of the flow: "store" (it answers), "cluster" (in sync), "engine" (has all evidence)."""
+    missing = []
+    try:
+        await sources.store_status()
+    except Unanswered:
+        missing.append("store")
+    try:
+        if not all(kind.synced for kind in (await sources.cluster_status()).objects.values()):
+            missing.append("cluster")
+    except Unanswered:
+        missing.append("cluster")
+    try:
+        if not (await sources.engine_status()).ready:
+            missing.append("engine")
+    except Unanswered:
+        missing.append("engine")
+    return missing
+
+
+def _add_static(app: QuartTrio) -> None:
+    @app.get("/static/<name>")
+    async def static_file(name: str) -> Response:
+        if name not in STATIC:
+            return Response("No such file.\n", 404, content_type="text/plain; charset=utf-8")
+        content, content_type = STATIC[name]
+        answer = Response(content, content_type=content_type)
+        kept = "public, max-age=31536000, immutable" if "v" in request.args else "no-cache"
+        answer.headers["Cache-Control"] = kept
+        return answer
+
+
+def _add_errors(app: QuartTrio, pages: Pages) -> None:
+    def answer(status: int, heading: str, words: str) -> Response:
+        if request.path.startswith("/api/"):
+            return refusal(status, words)
+        return pages.problem(status, heading, words)
+
+    @app.errorhandler(BadParameter)
+    async def bad_parameter(error: BadParameter) -> Response:
+        return answer(400, "That filter is not understood", str(error))
+
+    @app.errorhandler(Unanswered)
+    async def unanswered(error: Unanswered) -> Response:
+        return answer(503, "A part did not answer", str(error))
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        made = answer(status, HTTPStatus(status).phrase, _WORDS.get(status, HTTPStatus(status).phrase))
+        for name, value in error.get_headers():
+            if name == "Allow":
+                made.headers["Allow"] = value
+        return made
+
+
+_WORDS: Final = {
+    404: "There is nothing at this address.",
+    405: "Only GET and HEAD: nothing can be changed here.",
+    500: "That was our mistake; the log has it.",
+}

@@ -1,0 +1,333 @@
+"""The ingest endpoints: POST audit batches (and, refused for now, runtime behaviors). Plain ASGI, no framework.
+
+Quart's limits do not hold for a body that is read in parts, and its reader has no backpressure; so the body is read by a bounded
+reader of our own, driven by `receive()`. The order of the answers is the contract: 404, 405, 503, 401, 429, 413, 408, 200.
+Nothing that a client can send is answered with 500, 502 or a redirect. Counterparts: web/guard.py judges, web/listener serves,
+the parser's and the store's actors do the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+import trio
+from msgspec import Struct
+
+from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
+from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from web.guard import RETRY_AFTER_S, Admitted, BodyBudget, Guard, Unauthorized, peer_of
+
+__all__ = [
+    "ANSWER_S",
+    "AUDIT_PATHS",
+    "BEHAVIOR_PATHS",
+    "LARGE_BODY_BYTES",
+    "Ingest",
+    "IngestSettings",
+    "IngestStatistics",
+    "make_audit_app",
+    "make_behavior_app",
+]
+
+AUDIT_PATHS: Final = frozenset({"/", "/audit"})
+BEHAVIOR_PATHS: Final = frozenset({"/", "/behavior"})
+LARGE_BODY_BYTES: Final = 1 << 20
+"""Bodies over this go to a parser of their own, so that the ordinary ones do not wait behind them."""
+ANSWER_S: Final = 20.0
+"""From the whole body to the answer, parser and store together: an API server gives up 30 s after it began to send."""
+LOG_EVERY_S: Final = 1.0
+"""At most one line about unusable bodies in so many seconds; what is left out is counted in the next."""
+_UNAVAILABLE: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
+"""What an ask can end in without an answer. The batch may be stored all the same: the sender comes again, and it is a duplicate."""
+
+log = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Asked(Protocol):
+    """What is needed of an actor's ref."""
+
+    async def ask(self, message: Any, *, timeout_s: float) -> Any:
+        """The actor's answer."""
+        ...
+
+
+class IngestSettings(Protocol):
+    """What is needed of actors.config.Settings."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest body."""
+        ...
+
+    @property
+    def body_timeout_s(self) -> float:
+        """How long a body may take to arrive."""
+        ...
+
+
+class IngestStatistics(Struct, frozen=True, kw_only=True):
+    """Requests so far by status; `left`: clients that were gone before there was an answer; `unusable`: bodies with an error."""
+
+    answers: dict[int, int]
+    left: int
+    unusable: int
+    in_flight: int
+    body_bytes: int
+
+
+class Answer(Struct, frozen=True):
+    """One answer; `body` is JSON."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_RETRY: Final = ((b"retry-after", str(RETRY_AFTER_S).encode()),)
+_CLOSE: Final = ((b"connection", b"close"),)
+_CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
+
+
+def _refusal(status: int, why: str, *headers: tuple[bytes, bytes]) -> Answer:
+    return Answer(status, msgspec.json.encode({"error": why}), headers)
+
+
+NOT_FOUND: Final = _refusal(404, "no such path")
+NOT_POST: Final = _refusal(405, "only POST", (b"allow", b"POST"))
+DRAINING: Final = _refusal(503, "stopping; send it again", *_RETRY)
+FULL: Final = _refusal(503, "too many bodies in memory; send it again", *_RETRY)
+UNAUTHORIZED: Final = _refusal(401, "no valid token", *_CHALLENGE)
+UNAUTHORIZED_CLOSE: Final = _refusal(401, "no valid token, too often", *_CHALLENGE, *_CLOSE)
+OVER_RATE: Final = _refusal(429, "over the rate; send it again", *_RETRY)
+TOO_LARGE: Final = _refusal(413, "the body is larger than this server takes")
+TOO_SLOW: Final = _refusal(408, "the body did not arrive in time", *_CLOSE)
+UNAVAILABLE: Final = _refusal(503, "not taken; send it again", *_RETRY)
+# A later version takes behaviors. Until then 503 and not 501: what an agent keeps and sends again is not lost.
+NO_BEHAVIORS: Final = _refusal(503, "behaviors are not taken yet", *_RETRY)
+
+
+class Ingest:
+    """The ASGI application of one ingest listener. `take(body, peer)` answers a whole body; None: nothing is taken yet."""
+
+    def __init__(
+        self,
+        paths: frozenset[str],
+        guard: Guard,
+        settings: IngestSettings,
+        draining: Callable[[], bool],
+        take: Callable[[bytes, str], Awaitable[Answer]] | None,
+        unusable: Callable[[], int],
+    ) -> None:
+        self._paths = paths
+        self._guard = guard
+        self._settings = settings
+        self._draining = draining
+        self._take = take
+        self._answers: Counter[int] = Counter()
+        self._left = self._in_flight = self._body_bytes = 0
+        self._unusable = unusable
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """ASGI 3, http only: there is nothing to start or stop here."""
+        if scope["type"] != "http":
+            raise TypeError(f"no {scope['type']} here")
+        self._in_flight += 1
+        try:
+            answer = await self._answer(scope, receive)
+            if answer is None:
+                self._left += 1
+                return
+            self._answers[answer.status] += 1
+            length = str(len(answer.body)).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", length), *answer.headers]
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        finally:
+            self._in_flight -= 1
+
+    def statistics(self) -> IngestStatistics:
+        """Counts since the start."""
+        return IngestStatistics(
+            answers=dict(self._answers),
+            left=self._left,
+            unusable=self._unusable(),
+            in_flight=self._in_flight,
+            body_bytes=self._body_bytes,
+        )
+
+    async def _answer(self, scope: Any, receive: Receive) -> Answer | None:
+        """The answer in the order of the contract; None when the client has left."""
+        if scope["path"] not in self._paths:
+            return NOT_FOUND
+        if scope["method"] != "POST":
+            return NOT_POST
+        if self._draining():
+            return DRAINING
+        if self._guard.bodies.is_full:
+            return FULL
+        peer = peer_of(scope["client"])
+        verdict = self._guard.admit(_all(scope["headers"], b"authorization"), peer, trio.current_time())
+        if isinstance(verdict, Unauthorized):
+            return UNAUTHORIZED_CLOSE if verdict.close else UNAUTHORIZED
+        if not isinstance(verdict, Admitted):
+            return OVER_RATE
+        if verdict.wait_s > 0.0:
+            await trio.sleep(verdict.wait_s)
+        if self._take is None:
+            return NO_BEHAVIORS
+        return await self._read_and_take(scope, receive, peer, self._take)
+
+    async def _read_and_take(
+        self, scope: Any, receive: Receive, peer: str, take: Callable[[bytes, str], Awaitable[Answer]]
+    ) -> Answer | None:
+        body_max = self._settings.max_body_bytes
+        if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
+            return TOO_LARGE
+        body = _Body(self._guard.bodies, body_max)
+        try:
+            with trio.move_on_after(self._settings.body_timeout_s) as bound:
+                refused = await body.read(receive)
+                if body.is_abandoned or refused is not None:
+                    return refused
+            if bound.cancelled_caught:
+                return TOO_SLOW
+            self._body_bytes += body.count
+            return await take(body.whole(), peer)
+        finally:
+            body.release()
+
+
+class _Body:
+    """A body as it arrives: held against the budget, never beyond the cap."""
+
+    def __init__(self, budget: BodyBudget, bytes_max: int) -> None:
+        self._budget = budget
+        self._bytes_max = bytes_max
+        self._parts: list[bytes] = []
+        self.count = 0
+        self.is_abandoned = False
+
+    async def read(self, receive: Receive) -> Answer | None:
+        """Reads to the end; the answer where that cannot be, None (and `is_abandoned`) where the client leaves."""
+        while True:
+            event = await receive()
+            if event["type"] != "http.request":
+                self.is_abandoned = True
+                return None
+            part: bytes = event["body"]
+            if self.count + len(part) > self._bytes_max:
+                return TOO_LARGE
+            if not self._budget.take(len(part)):
+                return FULL
+            self.count += len(part)
+            self._parts.append(part)
+            if not event["more_body"]:
+                return None
+
+    def whole(self) -> bytes:
+        """All of it, once: the parts are let go."""
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def release(self) -> None:
+        """The bytes no longer count as held."""
+        self._budget.give(self.count)
+
+
+class _AuditSink:
+    """Has a batch parsed and stored; answers once it is durable."""
+
+    def __init__(
+        self, parser: Asked, parser_large: Asked, store: Asked, now: Callable[[], float], unusable: Unusable | None
+    ) -> None:
+        self._parser = parser
+        self._parser_large = parser_large
+        self._store = store
+        self._now = now
+        self._unusable = unusable
+        self.count = 0
+        self._unlogged = 0
+        self._logged_at = float("-inf")
+
+    async def take(self, body: bytes, peer: str) -> Answer:
+        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing."""
+        until = trio.current_time() + ANSWER_S
+        parser = self._parser_large if len(body) > LARGE_BODY_BYTES else self._parser
+        try:
+            parsed: ParsedBatch = await parser.ask(
+                ParseBody(body=body, received_at=self._now(), peer=peer), timeout_s=ANSWER_S
+            )
+            if parsed.error is not None:
+                self._report(parsed, len(body), peer)
+            left_s = max(0.001, until - trio.current_time())
+            answer: BatchAnswer | StoreUnavailable = await self._store.ask(RecordBatch(batch=parsed), timeout_s=left_s)
+        except _UNAVAILABLE as error:
+            log.warning("a batch was not taken", peer=peer, size=len(body), why=type(error).__name__)
+            return UNAVAILABLE
+        if isinstance(answer, StoreUnavailable):
+            log.warning("a batch was not stored", peer=peer, size=len(body), why=answer.why)
+            return UNAVAILABLE
+        found: dict[str, Any] = {
+            "events": answer.events,
+            "reads": answer.reads,
+            "new": answer.new,
+            "dropped": answer.dropped,
+            "duplicate": answer.duplicate,
+        }
+        if (error_text := answer.error or parsed.error) is not None:
+            found["error"] = error_text
+        return Answer(200, msgspec.json.encode(found))
+
+    def _report(self, parsed: ParsedBatch, size: int, peer: str) -> None:
+        """Once for each body, by its hash and never by its content."""
+        self.count += 1
+        if self._unusable is not None:
+            self._unusable(parsed.digest.hex(), size, peer, parsed.error or "")
+        if (at := trio.current_time()) - self._logged_at < LOG_EVERY_S:
+            self._unlogged += 1
+            return
+        log.warning("a body is not all events", peer=peer, size=size, error=parsed.error, unlogged=self._unlogged)
+        self._logged_at, self._unlogged = at, 0
+
+
+Unusable = Callable[[str, int, str, str], None]
+"""Told of each body that cannot be (wholly) read: its digest in hex, its size in bytes, the peer, and why."""
+
+
+def make_audit_app(
+    parser: Asked,
+    parser_large: Asked,
+    store: Asked,
+    guard: Guard,
+    settings: IngestSettings,
+    draining: Callable[[], bool],
+    *,
+    now: Callable[[], float] = time.time,
+    unusable: Unusable | None = None,
+) -> Ingest:
+    """The audit listener's application. `now`: epoch seconds at which a batch was received; `unusable`: see Unusable."""
+    sink = _AuditSink(parser, parser_large, store, now, unusable)
+    return Ingest(AUDIT_PATHS, guard, settings, draining, sink.take, lambda: sink.count)
+
+
+def make_behavior_app(guard: Guard, settings: IngestSettings, draining: Callable[[], bool]) -> Ingest:
+    """The behavior listener's application: the same doors, and behind them an honest refusal until behaviors are taken."""
+    return Ingest(BEHAVIOR_PATHS, guard, settings, draining, None, lambda: 0)
+
+
+def _all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+def _exceeds(content_length: bytes, bytes_max: int) -> bool:
+    """Whether a Content-Length is over the cap; the number may have any length (the protocol layer has checked its form)."""
+    digits = content_length.strip().lstrip(b"0")
+    return digits.isdigit() and (len(digits) > 18 or int(digits) > bytes_max)

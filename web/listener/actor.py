@@ -1,0 +1,83 @@
+"""A listener under supervision.
+
+Purpose: run one Listener on a socket that was bound outside, drain it when the actor stops, do the upkeep of its files.
+Messages: DescribeListener (ask) -> ListenerStatistics; Upkeep (its own timer).
+State: the Listener of this incarnation; its counts begin anew with it. A restart refuses no connection: the socket stays open.
+Counterparts: web/app.py makes the children; web/tls.py and web/credentials.py have the upkeep.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+from msgspec import Struct
+
+from actors.runtime import Actor
+from web.listener.limits import Limits, ListenerStatistics
+from web.listener.request import App
+from web.listener.server import BoundSocket, Listener
+
+__all__ = ["STOP_TIMEOUT_S", "UPKEEP_EVERY_S", "DescribeListener", "ListenerActor"]
+
+UPKEEP_EVERY_S: Final = 5.0
+"""How often the upkeep is called; each part has its own pace beyond that."""
+STOP_TIMEOUT_S: Final = 18.0
+"""For the child's `stop_timeout_s`: longer than draining and closing take together, shorter than what `serve` has to end."""
+
+
+class DescribeListener(Struct, frozen=True):
+    """Asked by pages and metrics. Answer: ListenerStatistics."""
+
+
+class Upkeep(Struct, frozen=True):
+    """Look at the files again."""
+
+
+class ListenerActor(Actor):
+    """`upkeep`: called with epoch seconds, in a thread, one after the other (certificate files, token files)."""
+
+    def __init__(
+        self,
+        name: str,
+        bound: BoundSocket,
+        app: App,
+        *,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        limits: Limits | None = None,
+        upkeep: tuple[Callable[[float], object], ...] = (),
+    ) -> None:
+        super().__init__()
+        self._bound = bound
+        self._listener = Listener(name, app, tls=tls, limits=limits)
+        self._upkeep = upkeep
+
+    async def on_start(self) -> None:
+        """Counts as started once connections are accepted."""
+        self.context.start_soon(self._listener.serve_connections, self._bound)
+        await self._listener.wait_ready()
+        if self._upkeep:
+            self.context.every(UPKEEP_EVERY_S, Upkeep())
+
+    async def on_receive(self, message: Any) -> ListenerStatistics | None:
+        """Describes itself, or does the upkeep."""
+        match message:
+            case DescribeListener():
+                return self.statistics()
+            case Upkeep():
+                now = self.context.clock.now()
+                for look in self._upkeep:
+                    await trio.to_thread.run_sync(look, now)
+            case _:
+                await super().on_receive(message)
+        return None
+
+    async def on_stop(self) -> None:
+        """Drains: see Listener.drain."""
+        await self._listener.drain()
+
+    def statistics(self) -> ListenerStatistics:
+        """Of this incarnation."""
+        return self._listener.statistics()

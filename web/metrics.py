@@ -1,0 +1,315 @@
+"""`/metrics`, in the Prometheus text format. Read without a token, so no name of the cluster's is in it: no namespace, Secret, account.
+
+What is read are statuses, snapshots and statistics; nothing is counted here. Labels hold only values that are ours to choose:
+actors by their static path (those that are started by key are put together under `…/*`), kinds, reasons, listeners.
+Counterpart: web/sources.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.engine.queries import EngineStatus
+from web.events import HubStatistics
+from web.sessions import SessionsStatistics
+from web.sources import Sources, Unanswered
+
+if TYPE_CHECKING:
+    from actors.cluster.queries import ClusterStatus
+    from actors.store import StoreStatus
+
+__all__ = ["CACHE_S", "CONTENT_TYPE", "DYNAMIC_PARENTS", "Facts", "Metrics", "holds_by_key"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+CACHE_S: Final = 1.0
+"""An answer serves for so long: anybody may ask, and a snapshot of many actors has its price."""
+DYNAMIC_PARENTS: Final = frozenset({"accounts"})
+"""Actors whose children are named by what others choose (an account's namespace and name); DynamicSupervisors are all such."""
+LABELS_MAX: Final = 64
+"""Values of one label (reasons, kinds). Overflow: put together under "other"."""
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one scrape tells. A part that did not answer is None."""
+
+    version: str
+    started_at: float
+    now: float
+    silent_after_s: float
+    store: StoreStatus | None
+    engine: EngineStatus | None
+    cluster: ClusterStatus | None
+    actors: list[dict[str, Any]]
+    hub: HubStatistics
+    sessions: SessionsStatistics | None
+    listeners: Mapping[str, Sequence[Struct]]
+
+
+class Metrics:
+    """Gathers the facts and writes them down, at most once in CACHE_S."""
+
+    def __init__(self, sources: Sources, sessions: Callable[[], SessionsStatistics] | None = None) -> None:
+        self._sources = sources
+        self._sessions = sessions
+        self._cached: tuple[float, bytes] | None = None
+
+    async def text(self) -> bytes:
+        """The exposition."""
+        now = self._sources.clock.now()
+        if self._cached is None or not 0.0 <= now - self._cached[0] < CACHE_S:
+            self._cached = (now, _exposition(await self._gather(now)))
+        return self._cached[1]
+
+    async def _gather(self, now: float) -> Facts:
+        sources = self._sources
+        return Facts(
+            version=sources.version,
+            started_at=sources.started_at,
+            now=now,
+            silent_after_s=sources.feed_silent_after_s,
+            store=await _or_none(sources.store_status()),
+            engine=await _or_none(sources.engine_status()),
+            cluster=await _or_none(sources.cluster_status()),
+            actors=sources.actors(),
+            hub=sources.hub.statistics(),
+            sessions=self._sessions() if self._sessions is not None else None,
+            listeners=sources.listeners(),
+        )
+
+
+async def _or_none(answer: Awaitable[T]) -> T | None:
+    """None where the part did not answer: protector_up says so, and the rest is still told."""
+    try:
+        return await answer
+    except Unanswered:
+        return None
+
+
+class _Facts(Collector):
+    """One scrape's facts as metric families."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, in the order of the flow."""
+        facts = self._facts
+        yield from _process(facts)
+        if facts.store is not None:
+            yield from _store(facts.store, facts)
+        if facts.engine is not None:
+            yield from _engine(facts.engine)
+        if facts.cluster is not None:
+            yield from _cluster(facts.cluster)
+        yield from _actors(facts.actors)
+        yield from _faces(facts)
+
+
+def _exposition(facts: Facts) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Facts(facts))
+    return generate_latest(registry)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"protector_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"protector_{name}", text, value=value)
+
+
+def _process(facts: Facts) -> Iterator[Metric]:
+    info = GaugeMetricFamily("protector_build_info", "The version that runs.", labels=["version"])
+    info.add_metric([facts.version], 1)
+    yield info
+    yield _gauge("start_time_seconds", "When this process started, epoch seconds.", facts.started_at)
+    up = GaugeMetricFamily("protector_up", "Whether this part answered in time.", labels=["part"])
+    for part, found in (("store", facts.store), ("engine", facts.engine), ("cluster", facts.cluster)):
+        up.add_metric([part], float(found is not None))
+    yield up
+
+
+def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
+    counts = store.counts
+    yield _counter("batches", "Batches taken.", counts.batches)
+    yield _counter("duplicate_batches", "Batches that came again and changed nothing.", counts.duplicates)
+    yield _counter("events", "Items of batches.", counts.events)
+    yield _counter("reads", "Allowed reads of Secrets by ServiceAccounts.", counts.reads)
+    yield _counter("new_observations", "Reads that were not in the window.", counts.new)
+    yield _counter("borrowed_reads", "Reads made as somebody else: kept, no evidence of a chain.", counts.borrowed)
+    yield _counter("late_reads", "Reads that came after their TTL.", counts.late)
+    yield _counter("evicted_observations", "Observations that a full window let go.", counts.evicted)
+    dropped = CounterMetricFamily("protector_dropped", "Items that are no reads, by reason.", labels=["reason"])
+    for reason, count in _bounded(counts.dropped.items()):
+        dropped.add_metric([reason], count)
+    yield dropped
+    yield _gauge("observations", "Observations in the window.", store.observations)
+    yield _gauge("observations_capacity", "How many the window holds.", store.capacity)
+    at = store.last_batch_at
+    if at is not None:
+        yield _gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
+    alive = at is not None and facts.now - at < facts.silent_after_s
+    yield _gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
+    if store.lag_s is not None:
+        yield _gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
+    yield _gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
+
+
+def _engine(engine: EngineStatus) -> Iterator[Metric]:
+    yield _gauge(
+        "ready", "Whether the cluster is in sync and all evidence was told since the start.", float(engine.ready)
+    )
+    yield _gauge("revision", "Rises with every change of what the chains answer.", engine.revision)
+    yield _gauge("chains", "Chains, lit or not.", engine.chains)
+    yield _gauge("chains_corroborated", "Chains with live evidence.", engine.corroborated)
+    yield _gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)
+    yield _gauge("evidence_ended", "Pieces of evidence that ended and are still shown.", engine.evidence_ended)
+    yield _gauge("unexplained_reads", "Live evidence that no modelled grant covers.", engine.unexplained)
+    yield _counter(
+        "model_disagreements", "Reads whose grant the API server named otherwise than the model.", engine.disagreements
+    )
+    yield _counter("engine_touched_objects", "Objects that the engine's work touched.", engine.touched)
+
+
+def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:
+    count = GaugeMetricFamily("protector_cluster_objects", "Objects known, by kind.", labels=["kind"])
+    synced = GaugeMetricFamily("protector_cluster_synced", "Whether this kind was read to the end.", labels=["kind"])
+    age = GaugeMetricFamily(
+        "protector_cluster_age_seconds", "Since the last word of this kind's source.", labels=["kind"]
+    )
+    for kind, status in sorted(cluster.objects.items()):
+        label = kind if _WORD.fullmatch(kind) else "other"
+        count.add_metric([label], status.count)
+        synced.add_metric([label], float(status.synced))
+        if status.age_s is not None:
+            age.add_metric([label], status.age_s)
+    yield from (count, synced, age)
+    yield _gauge("cluster_malformed_objects", "Objects of the source that were left out.", cluster.malformed)
+
+
+_ACTOR_GAUGES: Final = (
+    ("mailbox_depth", "Messages that wait; of actors put together, the fullest.", ("mailbox", "depth")),
+    ("mailbox_capacity", "How many can wait.", ("mailbox", "capacity")),
+    ("mailbox_high_water", "The most that ever waited.", ("mailbox", "high_water")),
+    ("mailbox_oldest_seconds", "How long the oldest has waited.", ("mailbox", "oldest_s")),
+)
+_ACTOR_COUNTERS: Final = (
+    ("mailbox_overflows", "Messages over a mailbox's bound.", ("mailbox", "overflows")),
+    ("messages_handled", "Messages handled.", ("handled",)),
+    ("messages_failed", "Messages whose handling failed.", ("failed",)),
+)
+
+
+def _actors(tree: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Gauges of every actor, those of actors by key put together by the greatest; counters only of the lasting ones.
+
+    (An actor by key goes and takes its counts with it: a sum over those that are there would fall.)
+    """
+    static, together = _grouped(tree)
+    for name, text, path in _ACTOR_GAUGES:
+        family = GaugeMetricFamily(f"protector_{name}", text, labels=["actor"])
+        for label, nodes in (*((label, [node]) for label, node in static), *together.items()):
+            family.add_metric([label], max(_at(node, path) for node in nodes))
+        yield family
+    for name, text, path in _ACTOR_COUNTERS:
+        counter = CounterMetricFamily(f"protector_{name}", text, labels=["actor"])
+        for label, node in static:
+            counter.add_metric([label], _at(node, path))
+        yield counter
+    restarts = CounterMetricFamily("protector_actor_restarts", "Starts after the first.", labels=["actor"])
+    running = GaugeMetricFamily("protector_actors_running", "Actors that run.", labels=["actor"])
+    known = GaugeMetricFamily("protector_actors", "Actors, in any state.", labels=["actor"])
+    for label, node in static:
+        restarts.add_metric([label], max(0, int(node["incarnation"]) - 1))
+    for label, nodes in (*((label, [node]) for label, node in static), *together.items()):
+        running.add_metric([label], sum(node["state"] == "running" for node in nodes))
+        known.add_metric([label], len(nodes))
+    yield from (restarts, running, known)
+
+
+def _grouped(tree: list[dict[str, Any]]) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
+    """Static actors with their paths, and those by key under their parent's path and a star."""
+    static: list[tuple[str, dict[str, Any]]] = []
+    together: dict[str, list[dict[str, Any]]] = {}
+    waiting = list(tree)
+    while waiting:
+        node = waiting.pop()
+        path = str(node["path"])
+        static.append((path, node))
+        if holds_by_key(node):
+            if node["children"]:
+                together[f"{path}/*"] = node["children"]
+        else:
+            waiting.extend(node["children"])
+    return sorted(static, key=lambda pair: pair[0]), together
+
+
+def holds_by_key(node: dict[str, Any]) -> bool:
+    """Whether this actor's children are started by key, so that their names are not ours."""
+    return node["actor"] == "DynamicSupervisor" or str(node["path"]).rpartition("/")[2] in DYNAMIC_PARENTS
+
+
+def _at(node: dict[str, Any], path: tuple[str, ...]) -> float:
+    value: Any = node
+    for name in path:
+        value = value[name]
+    return float(value or 0)
+
+
+def _faces(facts: Facts) -> Iterator[Metric]:
+    hub = facts.hub
+    yield _gauge("event_streams", "Open event streams.", hub.subscribers)
+    yield _counter("announcements", "Events announced to streams.", hub.published)
+    yield _counter("announcements_missed", "Events that slow streams did not get.", hub.missed)
+    yield _counter("event_streams_refused", "Streams over the bound.", hub.refused)
+    if facts.sessions is not None:
+        yield _gauge("viewer_sessions", "Open viewer sessions.", facts.sessions.sessions)
+        yield _counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
+        yield _counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
+    yield from _listeners(facts.listeners)
+
+
+_LISTENER_GAUGES: Final = frozenset(
+    {"body_bytes", "body_bytes_max", "body_bytes_peak", "connections", "connections_peak", "draining", "peers", "tls"}
+)
+"""Statistics of listeners that can fall; every other number of theirs only rises."""
+
+
+def _listeners(listeners: Mapping[str, Sequence[Struct]]) -> Iterator[Metric]:
+    """A metric of each number that a listener or its guard counts, under the field's own name."""
+    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
+    for listener, records in sorted(listeners.items()):
+        for record in records:
+            for name in record.__struct_fields__:
+                value = getattr(record, name)
+                if isinstance(value, int | float):
+                    made = GaugeMetricFamily if name in _LISTENER_GAUGES else CounterMetricFamily
+                    full = f"protector_listener_{name.removesuffix('_total')}"
+                    full += "_served" if name == "connections_total" else ""  # beside the gauge of those that are open
+                    text = "Of the listener's statistics."
+                    family = families.setdefault(full, made(full, text, labels=["listener"]))
+                    family.add_metric([listener], float(value))
+    yield from families.values()
+
+
+def _bounded(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The pairs by name; names that are no plain words, and those over LABELS_MAX, are put together."""
+    kept: dict[str, float] = {}
+    for name, value in sorted(pairs):
+        label = name if _WORD.fullmatch(name) and len(kept) < LABELS_MAX else "other"
+        kept[label] = kept.get(label, 0) + value
+    return list(kept.items())

@@ -1,0 +1,258 @@
+"""The dashboards: chains, one chain, evidence, actors, one actor. Rendered here, whole without scripts; reading only.
+
+Every panel has four honest states: there, empty with the reason and the next command, stale, and unanswered with a hint: a part
+that does not answer never takes the page with it. Counterparts: web/shown.py and web/templates/ (how), web/sources.py (what).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
+
+from jinja2 import Environment
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from actors.engine.queries import LIMIT_DEFAULT, BadCursor, ChainPage, ChainsQuery, ChainView
+from actors.evidence.times import rfc3339
+from web.params import EXPOSURES, NO_SUCH_CURSOR, SIGNALS, BadParameter, chains_query, evidence_query, pairs_of
+from web.shown import ago, link, since, until
+from web.sources import Sources, Unanswered, feed_of
+from web.tree_rows import BY_KEY_SHOWN_MAX, find, load_of, row_of, rows_of
+
+__all__ = ["Pages"]
+
+PAGE_LIMIT: Final = LIMIT_DEFAULT
+"""Rows of a list on one page."""
+
+T = TypeVar("T")
+
+
+class Gathered:
+    """Answers of one page; a part that did not answer is None, and listed once."""
+
+    def __init__(self) -> None:
+        self.missing: list[Unanswered] = []
+
+    async def get(self, answer: Awaitable[T]) -> T | None:
+        """The answer, or None."""
+        try:
+            return await answer
+        except Unanswered as error:
+            if all(error.part != known.part for known in self.missing):
+                self.missing.append(error)
+            return None
+
+
+class Pages:
+    """Renders the pages from the sources. `signed_in`: whether to offer signing out."""
+
+    def __init__(self, sources: Sources, templates: Environment, *, signed_in: bool) -> None:
+        self._sources = sources
+        self._templates = templates
+        self._signed_in = signed_in
+
+    def add_to(self, app: QuartTrio) -> None:
+        """Adds the pages' routes."""
+
+        @app.get("/")
+        async def chains_page() -> Response:
+            return await self.chains()
+
+        @app.get("/chains/<chain_id>")
+        async def chain_page(chain_id: str) -> Response:
+            return await self.chain(chain_id)
+
+        @app.get("/evidence")
+        async def evidence_page() -> Response:
+            return await self.evidence()
+
+        @app.get("/actors")
+        async def actors_page() -> Response:
+            return await self.actors()
+
+        @app.get("/actors/<path:path>")
+        async def actor_page(path: str) -> Response:
+            return await self.actor(f"/{path}")
+
+    async def chains(self) -> Response:
+        """The first glance, then the chains."""
+        filters, pairs = _filters()
+        query = chains_query([*pairs, ("limit", str(PAGE_LIMIT))])
+        got = Gathered()
+        page = await got.get(self._sources.chains(query))
+        if isinstance(page, BadCursor):
+            raise BadParameter(NO_SUCH_CURSOR)
+        top = page
+        if filters or query.cursor:
+            top = await got.get(self._sources.chains(ChainsQuery(limit=1)))  # type: ignore[assignment] - no cursor given
+        store = await got.get(self._sources.store_status())
+        engine = await got.get(self._sources.engine_status())
+        cluster = await got.get(self._sources.cluster_status())
+        load = load_of(self._sources.actors())
+        return self._page(
+            "chains.html",
+            503 if page is None else 200,
+            got,
+            store=store,
+            here="/",
+            title="Chains",
+            json_link=link("/api/chains", **filters),
+            page=page,
+            worst=_first(top),
+            engine=engine,
+            objects=0 if cluster is None else sum(kind.count for kind in cluster.objects.values()),
+            fullest=load.fullest,
+            overflows=load.overflows,
+            restarting=load.restarts,
+            **_paging("/", filters, query.cursor, page.next_cursor if page else None),
+        )
+
+    async def chain(self, chain_id: str) -> Response:
+        """One chain: its path, why it is lit, what to cut, its evidence."""
+        got = Gathered()
+        chain = await got.get(self._sources.chain(chain_id))
+        store = await got.get(self._sources.store_status())
+        if chain is None and not got.missing:
+            return self.problem(
+                404, "No such chain", "It ended with its workload or its grant, or the link is cut short."
+            )
+        of_account, of_secret = None, None
+        if chain is not None and chain.service_account is not None and chain.grant is not None:
+            account, scope = chain.service_account, chain.objective
+            of_account = await got.get(self._count(account=(account.namespace or "", account.name or "")))
+            if scope.namespace and scope.name:
+                of_secret = await got.get(self._count(secret=(scope.namespace, scope.name)))
+        return self._page(
+            "chain.html",
+            503 if chain is None else 200,
+            got,
+            store=store,
+            here="/chains",
+            title=_chain_title(chain),
+            json_link=link(f"/api/chains/{chain_id}") if chain is not None else None,
+            chain=chain,
+            of_account=of_account,
+            of_secret=of_secret,
+        )
+
+    async def evidence(self) -> Response:
+        """What was read: live, and what ended in the last hour."""
+        filters, pairs = _filters()
+        query = evidence_query([*pairs, ("limit", str(PAGE_LIMIT))])
+        got = Gathered()
+        page = await got.get(self._sources.evidence(query))
+        if isinstance(page, BadCursor):
+            raise BadParameter(NO_SUCH_CURSOR)
+        return self._page(
+            "evidence.html",
+            503 if page is None else 200,
+            got,
+            store=await got.get(self._sources.store_status()),
+            here="/evidence",
+            title="Evidence",
+            json_link=link("/api/evidence", **filters),
+            page=page,
+            **_paging("/evidence", filters, query.cursor, page.next_cursor if page else None),
+        )
+
+    async def actors(self) -> Response:
+        """The tree."""
+        return await self._actors(self._sources.actors(), None, BY_KEY_SHOWN_MAX)
+
+    async def actor(self, path: str) -> Response:
+        """One actor and what is under it."""
+        node = find(self._sources.actors(), path)
+        if node is None:
+            return self.problem(
+                404, "No such actor", "An account's actor is there while something of its account is live."
+            )
+        return await self._actors([node], node, BY_KEY_SHOWN_MAX * 10)
+
+    def problem(self, status: int, heading: str, words: str) -> Response:
+        """A page that says why there is no other."""
+        return self._page(
+            "problem.html", status, Gathered(), store=None, here="", title=heading, heading=heading, words=words
+        )
+
+    def login(self, target: str, wrong: str) -> str:
+        """The login page; `target`: where to go after it."""
+        return self._templates.get_template("login.html").render(target=target, wrong=wrong)
+
+    async def _actors(self, tree: list[dict[str, Any]], node: dict[str, Any] | None, shown_max: int) -> Response:
+        got = Gathered()
+        rows, known = rows_of(tree, shown_max)
+        parts = node["path"].split("/")[1:-1] if node else []
+        crumbs = [("/actors", "Actors")] if node else []
+        crumbs += [("/actors/" + "/".join(parts[: i + 1]), part) for i, part in enumerate(parts)]
+        return self._page(
+            "actors.html",
+            200,
+            got,
+            store=await got.get(self._sources.store_status()),
+            here="/actors" if node is None else "/actors/",
+            title=row_of(node)["name"] if node else "Actors",
+            json_link="/api/actors",
+            node=row_of(node) if node else None,
+            crumbs=crumbs,
+            rows=rows,
+            shown=len(rows),
+            known=known,
+            shown_max=shown_max,
+        )
+
+    async def _count(self, **filters: Any) -> int | None:
+        page = await self._sources.chains(ChainsQuery(limit=1, **filters))
+        return page.total if isinstance(page, ChainPage) else None
+
+    def _page(self, template: str, status: int, got: Gathered, *, store: Any, here: str, **values: Any) -> Response:
+        now = self._sources.clock.now()
+        feed = None if store is None else feed_of(store.last_batch_at, now, self._sources.feed_silent_after_s)
+        text = self._templates.get_template(template).render(
+            now=now,
+            now_text=rfc3339(now),
+            ago=lambda at: ago(at, now),
+            until=lambda at: until(at, now),
+            since=lambda at: since(at, now),
+            feed=feed,
+            store=store,
+            here=here,
+            live=template != "problem.html",
+            signed_in=self._signed_in,
+            cluster=self._sources.cluster_name,
+            version=self._sources.version,
+            missing=got.missing,
+            exposures=EXPOSURES,
+            all_signals=SIGNALS,
+            **values,
+        )
+        answer = Response(text, status, content_type="text/html; charset=utf-8")
+        if status == 503:
+            answer.headers["Retry-After"] = "2"
+        return answer
+
+
+def _filters() -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """(the filters that are set, all parameters that are): an empty field of the form is none."""
+    pairs = [(name, text) for name, text in pairs_of(request.query_string) if text and name != "limit"]
+    return {name: text for name, text in pairs if name != "cursor"}, pairs
+
+
+def _paging(path: str, filters: dict[str, str], cursor: str | None, next_cursor: str | None) -> dict[str, Any]:
+    return {
+        "filters": filters,
+        "filtered": bool(filters),
+        "without": lambda name: link(path, **{key: value for key, value in filters.items() if key != name}),
+        "first": link(path, **filters) if cursor else None,
+        "older": link(path, **filters, cursor=next_cursor) if next_cursor else None,
+    }
+
+
+def _first(page: ChainPage | BadCursor | None) -> ChainView | None:
+    return page.chains[0] if isinstance(page, ChainPage) and page.chains else None
+
+
+def _chain_title(chain: ChainView | None) -> str:
+    if chain is None:
+        return "Chain"
+    return f"{chain.entry.namespace}/{chain.entry.name} to {chain.objective.namespace or '*'}/{chain.objective.name or '*'}"
