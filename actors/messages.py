@@ -229,3 +229,7 @@ class Announce(Struct, frozen=True):
     everything: bool = False
     """The flips are all that is lit now: what was announced and is not among them went dark meanwhile."""
     revision: int = 0
+
+
+class AnnounceAgain(Struct, frozen=True):
+    """From the announcer to the engine, at its start: what an earlier incarnation did not say is lost; send everything."""

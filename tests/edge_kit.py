@@ -53,6 +53,8 @@ class Served:
     listener: Listener
     bound: BoundSocket
     tls: bool
+    opened: list[trio.abc.Stream] = field(default_factory=list)
+    """Raw connections, closed when the test is over."""
 
     @property
     def port(self) -> int:
@@ -68,12 +70,18 @@ class Served:
 
     async def connect(self, *alpn: str) -> trio.abc.Stream:
         """A raw connection, through the handshake where there is one."""
-        tcp = await trio.open_tcp_stream("127.0.0.1", self.port)
+        tcp = await self.connect_tcp()
         if not self.tls:
             return tcp
         stream = trio.SSLStream(tcp, client_tls(*alpn), server_hostname="localhost", https_compatible=True)
         await stream.do_handshake()
         return stream
+
+    async def connect_tcp(self) -> trio.SocketStream:
+        """The same without TLS, whatever the server expects."""
+        tcp = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self.opened.append(tcp)
+        return tcp
 
     async def settled(self, is_so: Callable[[], bool]) -> None:
         """Waits until the server's side has caught up with what the client did."""
@@ -93,10 +101,13 @@ async def served(
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(listener.serve_connections, bound)
+            server = Served(listener, bound, tls)
             try:
                 with trio.fail_after(60):
-                    yield Served(listener, bound, tls)
+                    yield server
             finally:
+                for stream in server.opened:
+                    await trio.aclose_forcefully(stream)
                 with trio.move_on_after(15, shield=True) as in_time:
                     await listener.drain()
                 assert not in_time.cancelled_caught, "the listener did not end"
@@ -208,6 +219,7 @@ class H2Client:
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.ended = trio.Event()
         self._moved = trio.lowlevel.ParkingLot()
+        self._sending = trio.Lock()
 
     async def run(self) -> None:
         await self.flush()
@@ -242,8 +254,9 @@ class H2Client:
             stream.done.set()
 
     async def flush(self) -> None:
-        if data := self.h2.data_to_send():
-            await self._stream.send_all(data)
+        async with self._sending:
+            if data := self.h2.data_to_send():
+                await self._stream.send_all(data)
 
     async def open(self, path: str, *, method: str = "POST", end: bool = False, **headers: str) -> int:
         stream_id = self.h2.get_next_available_stream_id()
@@ -257,7 +270,7 @@ class H2Client:
         """Sends as the windows allow."""
         view = memoryview(data)
         with trio.fail_after(PATIENCE_S):
-            while len(view):
+            while view:
                 room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size, len(view))
                 if room <= 0:
                     await self._moved.park()

@@ -14,7 +14,17 @@ from msgspec import Struct
 
 from actors.evidence import Account
 from actors.messages import AccountsChanged, EvidenceComplete, LiveAccounts, PodsChanged, Refresh, ResendEvidence
-from actors.runtime import Actor, ActorCrashed, ActorDead, ActorRef, AskTimeout, MailboxFull, MailboxPolicy, Overflow
+from actors.runtime import (
+    Actor,
+    ActorCrashed,
+    ActorDead,
+    ActorRef,
+    AskTimeout,
+    MailboxFull,
+    MailboxPolicy,
+    Overflow,
+    TooManyChildren,
+)
 
 ASK_TIMEOUT_S: Final = 10.0
 """How long the store may take to say which accounts live."""
@@ -30,8 +40,8 @@ class Accounts(Protocol):
     def ref(self, key: str) -> ActorRef:
         """The actor of this key, started if need be."""
 
-    def keys(self) -> Iterable[str]:
-        """The keys of those that live."""
+    def __contains__(self, key: object) -> bool:
+        """Whether the actor of this key lives."""
 
 
 class RouterStatistics(Struct, frozen=True):
@@ -59,6 +69,13 @@ def account_of(key: str) -> Account:
 
 class _Start(Struct, frozen=True):
     """To itself: let every account that lives look again."""
+
+
+class _Missed(Struct, frozen=True):
+    """To itself: these could not be told."""
+
+    accounts: tuple[Account, ...]
+    wish: Refresh
 
 
 class RouterActor(Actor):
@@ -101,13 +118,12 @@ class RouterActor(Actor):
                 self._refresh(accounts, Refresh())
             case PodsChanged(accounts=accounts):
                 self._pods_changed(accounts)
-            case ResendEvidence(accounts=None):
-                await self._resend_all()
-            case ResendEvidence(accounts=accounts):
-                self._resent += len(accounts)
-                self._refresh(accounts, Refresh(full=True))
+            case ResendEvidence(accounts=some):
+                await self._resend(some)
             case _Start():
                 await self._start()
+            case _Missed(accounts=accounts, wish=wish):
+                self._refresh(accounts, wish)
             case _:
                 raise TypeError(f"the router takes no {type(message).__name__}")
 
@@ -118,17 +134,15 @@ class RouterActor(Actor):
             try:
                 self._accounts.ref(account_key(account)).tell(wish)
                 self._refreshed += 1
-            except (MailboxFull, ActorDead):
+            except (MailboxFull, ActorDead, TooManyChildren):
                 missed.append(account)
         if missed:
             self._unanswered += len(missed)
-            again = ResendEvidence if wish.full else AccountsChanged
-            self.context.after(RETRY_S, again(tuple(missed)))
+            self.context.after(RETRY_S, _Missed(tuple(missed), wish))
 
     def _pods_changed(self, accounts: tuple[Account, ...]) -> None:
         """Only actors that live look again: one that starts pulls the pods anyway."""
-        alive = set(self._accounts.keys())
-        concerned = [account for account in accounts if account_key(account) in alive]
+        concerned = [account for account in accounts if account_key(account) in self._accounts]
         self._pods_ignored += len(accounts) - len(concerned)
         self._refresh(concerned, Refresh(pods_changed=True))
 
@@ -148,8 +162,12 @@ class RouterActor(Actor):
             return
         self._refresh(accounts, Refresh(pods_changed=True))
 
-    async def _resend_all(self) -> None:
-        """Everything again, and then which accounts that was: the engine knows when it has heard them all."""
+    async def _resend(self, some: tuple[Account, ...] | None) -> None:
+        """Everything again of these; of all, and then which accounts that was: the engine knows when it has heard them."""
+        if some is not None:
+            self._resent += len(some)
+            self._refresh(some, Refresh(full=True))
+            return
         accounts = await self._live()
         if accounts is None:
             self.context.after(RETRY_S, ResendEvidence(None))

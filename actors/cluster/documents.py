@@ -12,8 +12,11 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-YAML_VALUES_MAX: Final = 20_000_000
-"""Values that the documents of one YAML file may unfold to, each alias counted at its full size."""
+YAML_UNFOLDING_MAX: Final = 2
+"""Values that the documents of one YAML file may unfold to, as a multiple of its bytes, each alias counted at its full size.
+Without aliases there are fewer values than bytes, so only growth beyond that is refused."""
+YAML_VALUES_MIN: Final = 10_000
+"""What is always granted."""
 
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 
@@ -76,7 +79,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def yaml_documents(data: bytes) -> Iterator[Any]:
     """The documents of YAML, empty ones left out. Raises NotYamlError."""
-    left = YAML_VALUES_MAX
+    left = YAML_VALUES_MIN + YAML_UNFOLDING_MAX * len(data)
     try:
         for value in yaml.load_all(data, Loader=_Loader):
             if value is None:

@@ -6,11 +6,14 @@ A line is one JSON object in ASCII: whatever an outsider chose is escaped, contr
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from actors.engine.flips import READ_KEY
+from actors.evidence import Account, Attribution, Signal, Workload
 from actors.evidence.times import rfc3339
 from actors.messages import Announce, Flip, FlipsAnnounced
 
@@ -28,6 +31,21 @@ class AnnouncerStatistics(Struct, frozen=True):
     written: int
     repeated: int
     """Flips that had been announced before: a restart is no flip."""
+    unreadable: int
+    """Remembered announcements that cannot be read; they are forgotten."""
+
+
+class _Said(Struct, frozen=True, array_like=True):
+    """What was said when a chain was lit, and is said again when it is dark. Its text is what the store keeps."""
+
+    chain: str
+    workload: Workload
+    service_account: Account
+    secret: str
+    attribution: Attribution
+    corroboration: Literal["proven", "possible"]
+    exposure: str
+    signals: tuple[Signal, ...]
 
 
 class Announcements:
@@ -35,61 +53,91 @@ class Announcements:
 
     def __init__(self, cluster_name: str) -> None:
         self._cluster_name = cluster_name
-        self._lit: dict[str, None] = {}
+        self._lit: dict[str, str] = {}
+        """Chains by id, with what the store keeps of each."""
         self._reads: dict[str, None] = {}
+        self._unreadable: list[str] = []
         self._reads_forgotten = 0
         self._written = 0
         self._repeated = 0
+        self._unreadable_count = 0
 
-    def remember(self, keys: frozenset[str]) -> None:
-        """What an earlier run announced; sorted, so that the same is always forgotten first."""
-        for key in sorted(keys):
-            (self._reads if key.startswith(READ_KEY) else self._lit)[key] = None
+    def remember(self, kept: Iterable[str]) -> None:
+        """What an earlier run announced, as the store kept it; sorted, so that the same is always forgotten first."""
+        for text in sorted(kept):
+            if text.startswith(READ_KEY):
+                self._reads[text] = None
+                continue
+            said = _read(text)
+            if said is None:
+                self._unreadable.append(text)
+                self._unreadable_count += 1
+            else:
+                self._lit[said.chain] = text
 
     def take(self, announce: Announce, at: float) -> tuple[list[Flip], FlipsAnnounced]:
-        """The flips to say, and what is then to be remembered. `at` (epoch seconds): of ends that nobody saw."""
+        """The flips to say, and what the store is to keep then. `at` (epoch seconds): of ends that nobody saw."""
         flips: list[Flip] = []
         lit: dict[str, None] = {}
-        dark: dict[str, None] = {}
+        dark: dict[str, None] = dict.fromkeys(self._unreadable)
+        self._unreadable.clear()
         if announce.everything:
-            told = {flip.key for flip in announce.flips}
-            for key in [key for key in self._reads if key not in told]:
-                del self._reads[key]
-                dark[key] = None
-            for key in [key for key in self._lit if key not in told]:
-                del self._lit[key]
-                dark[key] = None
+            flips += self._missed({flip.key for flip in announce.flips}, at, dark)
         for flip in announce.flips:
-            if not self._is_news(flip, dark):
-                self._repeated += 1
-                continue
-            flips.append(flip)
-            if flip.event == "chain.expired":
-                lit.pop(flip.key, None)
-                dark[flip.key] = None
+            if flip.event == "read.unexplained":
+                news = self._read_is_news(flip, lit, dark)
+            elif flip.event == "chain.expired":
+                news = self._forget_chain(flip.key, lit, dark)
             else:
-                dark.pop(flip.key, None)
-                lit[flip.key] = None
+                news = self._chain_is_news(flip, lit, dark)
+            if news:
+                flips.append(flip)
+            else:
+                self._repeated += 1
         self._written += len(flips)
         return flips, FlipsAnnounced(tuple(lit), tuple(dark))
 
-    def _is_news(self, flip: Flip, dark: dict[str, None]) -> bool:
-        """Whether it was not said yet; from now on it was."""
-        if flip.event == "read.unexplained":
-            if flip.key in self._reads:
-                return False
-            self._reads[flip.key] = None
-            while len(self._reads) > READS_REMEMBERED_MAX:
-                oldest = next(iter(self._reads))
-                del self._reads[oldest]
-                dark[oldest] = None
-                self._reads_forgotten += 1
-            return True
-        if flip.event == "chain.expired":
-            return self._lit.pop(flip.key, _MISSING) is None
+    def _missed(self, told: set[str], at: float, dark: dict[str, None]) -> list[Flip]:
+        """Ends that nobody saw: what was announced, and is not among all that is lit now."""
+        for key in [key for key in self._reads if key not in told]:
+            del self._reads[key]
+            dark[key] = None
+        flips = []
+        for key in [key for key in self._lit if key not in told]:
+            text = self._lit.pop(key)
+            dark[text] = None
+            said = _read(text)
+            if said is not None:
+                flips.append(_end_of(said, at))
+        return flips
+
+    def _read_is_news(self, flip: Flip, lit: dict[str, None], dark: dict[str, None]) -> bool:
+        if flip.key in self._reads:
+            return False
+        self._reads[flip.key] = lit[flip.key] = None
+        while len(self._reads) > READS_REMEMBERED_MAX:
+            oldest = next(iter(self._reads))
+            del self._reads[oldest]
+            lit.pop(oldest, None)
+            dark[oldest] = None
+            self._reads_forgotten += 1
+        return True
+
+    def _chain_is_news(self, flip: Flip, lit: dict[str, None], dark: dict[str, None]) -> bool:
         if flip.key in self._lit:
             return False
-        self._lit[flip.key] = None
+        text = _text_of(flip)
+        self._lit[flip.key] = text
+        dark.pop(text, None)
+        lit[text] = None
+        return True
+
+    def _forget_chain(self, key: str, lit: dict[str, None], dark: dict[str, None]) -> bool:
+        text = self._lit.pop(key, None)
+        if text is None:
+            return False
+        lit.pop(text, None)
+        dark[text] = None
         return True
 
     def line(self, flip: Flip) -> str:
@@ -109,7 +157,7 @@ class Announcements:
                 "signals": [signal.value for signal in flip.signals],
             },
             ensure_ascii=True,
-        )
+        ).replace("\x7f", "\\u007f")
 
     def statistics(self) -> AnnouncerStatistics:
         """Counts, for pages and metrics."""
@@ -119,7 +167,40 @@ class Announcements:
             reads_forgotten=self._reads_forgotten,
             written=self._written,
             repeated=self._repeated,
+            unreadable=self._unreadable_count,
         )
 
 
-_MISSING: Final = object()
+def _text_of(flip: Flip) -> str:
+    """What the store keeps of a chain that was announced as lit."""
+    if flip.workload is None or flip.attribution is None or flip.corroboration is None or flip.exposure is None:
+        raise ValueError("the flip of a chain names its workload, attribution, corroboration and exposure")
+    said = _Said(
+        flip.key, flip.workload, flip.service_account, flip.secret, flip.attribution, flip.corroboration,
+        flip.exposure, flip.signals,
+    )  # fmt: skip
+    return msgspec.json.encode(said).decode()
+
+
+def _read(text: str) -> _Said | None:
+    """What the store kept; None for what this version cannot read."""
+    try:
+        return msgspec.json.decode(text, type=_Said)
+    except ValueError:
+        return None
+
+
+def _end_of(said: _Said, at: float) -> Flip:
+    return Flip(
+        at=at,
+        event="chain.expired",
+        chain=said.chain,
+        workload=said.workload,
+        service_account=said.service_account,
+        secret=said.secret,
+        attribution=said.attribution,
+        corroboration=said.corroboration,
+        exposure=said.exposure,
+        signals=said.signals,
+        key=said.chain,
+    )

@@ -37,6 +37,10 @@ class Ended(Struct, frozen=True, gc=False):
         scope = self.evidence.observation.last.scope
         return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
 
+    def all_signals(self) -> tuple[Signal, ...]:
+        """As Item.all_signals."""
+        return self.signals
+
 
 class EndedStatistics(Struct, frozen=True):
     """How full the ring is."""

@@ -19,7 +19,6 @@ from actors.engine.nodes import PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, En
 from actors.evidence import Account, ObjectName, Scope, Workload
 from actors.grants import Concerned, Grant, Grants
 
-
 K = TypeVar("K")
 RBAC_KINDS: Final = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 

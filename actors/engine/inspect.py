@@ -8,7 +8,15 @@ from typing import Final
 from actors.engine.core import Engine
 from actors.engine.listing import Listing
 from actors.engine.nodes import Chain
-from actors.engine.queries import EngineStatus, EvidenceQuery, GrantNameView, NameView, ReaderView, SecretQuery, SecretView
+from actors.engine.queries import (
+    EngineStatus,
+    EvidenceQuery,
+    GrantNameView,
+    NameView,
+    ReaderView,
+    SecretQuery,
+    SecretView,
+)
 from actors.engine.views import object_view
 from actors.evidence import Account
 from actors.grants import Reader, readers_of

@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 from actors.engine.changes import Changes
 from actors.engine.ended import Ended, EndedRing
+from actors.engine.flips import chain_flip, tell
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.nodes import AccountNode, Chain, Item, Light
-from actors.engine.flips import chain_flip, tell
 from actors.engine.timeline import Timeline
 from actors.evidence import Evidence, GrantName, NamedGrant, Observation, Signal
 from actors.messages import EvidenceChanged
@@ -36,6 +36,8 @@ class Lights:
         self._changes = changes
         self.timeline = Timeline()
         self.live = 0
+        self.begun = 0
+        """Pieces of evidence that were new, so far."""
         self._due: Due[Item] = Due()
         self._proven_due: Due[Chain] = Due()
         self._leaving: dict[AccountNode, None] = {}
@@ -57,8 +59,8 @@ class Lights:
         items = account.items
         if message.full:
             named = {evidence.observation.key for evidence in message.evidence}
-            for item in [item for key, item in items.items() if key not in named]:
-                self._end(item, now)
+            for missing in [item for key, item in items.items() if key not in named]:
+                self._end(missing, now)
         for evidence in message.evidence:
             item = items.get(evidence.observation.key)
             if item is not None:
@@ -68,9 +70,9 @@ class Lights:
             else:
                 self._keep_late(account, evidence, now)
         for key in message.ended:
-            item = items.get(key)
-            if item is not None:
-                self._end(item, now)
+            ended = items.get(key)
+            if ended is not None:
+                self._end(ended, now)
         return True
 
     def _begin(self, account: AccountNode, evidence: Evidence, now: float) -> None:
@@ -79,6 +81,7 @@ class Lights:
         item = Item(self._ended.numbers, account, evidence)
         observation = evidence.observation
         self.live += 1
+        self.begun += 1
         self._changes.touched += 1
         was_burst = account.burst
         account.items[observation.key] = item
@@ -155,7 +158,7 @@ class Lights:
         was_burst = account.burst
         ended_at = min(now, observation.live_until)
         chains = tuple(sorted(chain.id for chain in item.edges))
-        past = Ended(item.number, item.evidence, item.explained, tuple(item.signals()), chains, ended_at)
+        past = Ended(item.number, item.evidence, item.explained, tuple(item.all_signals()), chains, ended_at)
         self._remember(past)
         self._link(item, {})
         del account.items[observation.key]

@@ -38,6 +38,8 @@ from actors.evidence import Account, Evidence
 ChainPlace = tuple[int, int, int, float, str]
 """Corroboration (0 proven, 1 possible, 2 none), exposure, signals (more first), event time (newest first), id."""
 DARK: Final = 2
+_PLACES: Final[msgspec.json.Decoder[ChainPlace]] = msgspec.json.Decoder(ChainPlace)
+_POSITIONS: Final[msgspec.json.Decoder[Position]] = msgspec.json.Decoder(Position)
 CURSOR_MAX: Final = 4096
 """Characters of a cursor; a longer one is none of ours."""
 
@@ -63,7 +65,7 @@ class Listing:
     def chains(self, query: ChainsQuery, now: float) -> ChainPage | BadCursor:
         """A page of chains."""
         self._engine.tick(now)
-        after = None if query.cursor is None else _decode(query.cursor, ChainPlace)
+        after = None if query.cursor is None else _decode(query.cursor, _PLACES)
         if query.cursor is not None and after is None:
             return BadCursor()
         limit = max(1, min(query.limit, LIMIT_MAX))
@@ -134,7 +136,7 @@ class Listing:
     def evidence(self, query: EvidenceQuery, now: float) -> EvidencePage | BadCursor:
         """A page of evidence, newest first: what is live, and what ended or came late in the last hour."""
         self._engine.tick(now)
-        before = None if query.cursor is None else _decode(query.cursor, Position)
+        before = None if query.cursor is None else _decode(query.cursor, _POSITIONS)
         if query.cursor is not None and before is None:
             return BadCursor()
         limit = max(1, min(query.limit, LIMIT_MAX))
@@ -150,14 +152,14 @@ class Listing:
             live = (
                 (position_of(item), _later(item_view, item, now))
                 for item in self._live(query, before)
-                if _evidence_passes(item.evidence, item.signals, query)
+                if _evidence_passes(item.evidence, item.all_signals, query)
             )
         past: list[tuple[Position, Callable[[], EvidenceView]]] = []
         if query.live is not True:
             past = [
                 ((ended.evidence.observation.last.at, ended.number), _later(ended_view, ended, now))
                 for ended in self._engine.ended
-                if _evidence_passes(ended.evidence, lambda ended=ended: ended.signals, query)
+                if _evidence_passes(ended.evidence, ended.all_signals, query)
             ]
             past = sorted((row for row in past if before is None or row[0] < before), key=_position, reverse=True)
         return merge(live, past, key=_position, reverse=True)
@@ -195,7 +197,7 @@ def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainPlace
     rank = chain.node.exposure.rank
     if until <= now:
         return (DARK, rank, 0, 0.0, chain.id)
-    signals = {signal for item in items for signal in item.signals()}
+    signals = {signal for item in items for signal in item.all_signals()}
     newest = max(item.observation.last.at for item in items)
     return (0 if proven_until > now else 1, rank, -len(signals), -newest, chain.id)
 
@@ -239,12 +241,12 @@ def _encode(place: ChainPlace | Position) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
 
 
-def _decode(cursor: str, shape: type[P]) -> P | None:
+def _decode(cursor: str, decoder: msgspec.json.Decoder[P]) -> P | None:
     """The place that a cursor stands for; None if no engine gave it out."""
     if len(cursor) > CURSOR_MAX:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode()), type=shape)
+        return decoder.decode(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError):
         return None
 

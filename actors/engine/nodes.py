@@ -248,7 +248,7 @@ class Item:
         scope = self.evidence.observation.last.scope
         return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
 
-    def signals(self) -> list[Signal]:
+    def all_signals(self) -> list[Signal]:
         """All of them, in a fixed order."""
         found = set(self.evidence.signals)
         if self.explained is False:

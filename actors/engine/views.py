@@ -44,7 +44,7 @@ def object_view(name: ObjectName | Workload) -> ObjectView:
 def item_view(item: Item, now: float) -> EvidenceView:
     """A live piece of evidence."""
     chains = sorted(chain.id for chain in item.edges if chain.lit)
-    return _evidence_view(item.evidence, item.explained, item.signals(), chains, now, live=True)
+    return _evidence_view(item.evidence, item.explained, item.all_signals(), chains, now, live=True)
 
 
 def ended_view(ended: Ended, now: float) -> EvidenceView:

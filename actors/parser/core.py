@@ -91,8 +91,8 @@ class _Tally:
 def parse_body(body: bytes, received_at: float, peer: str = "") -> ParsedBatch:
     """What one body holds, whatever it is. `received_at`: epoch seconds.
 
-    Blocks: for some 6 ms a MiB of ordinary events, 20 ms where it must be split, and 0.4 s a MiB of the worst that can be made; splitting
-    lets other threads run. Safe in any thread.
+    Blocks: some 6 ms a MiB of ordinary events, 20 ms where they must be split, and 0.4 s for the worst MiB that can be made. While a
+    body is split, other threads get their turn. Safe in any thread.
     """
     batch = parse_whole(body, received_at, peer)
     if batch is not None:

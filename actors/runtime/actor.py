@@ -10,7 +10,7 @@ exception under `ask` is never a failure.)
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -72,9 +72,9 @@ class Actor(_Base):
         """The ref of this actor's place."""
         return self._cell.ref
 
-    async def live(self, cell: Cell) -> ExitKind:
+    def live(self, cell: Cell) -> Awaitable[ExitKind]:
         """Run one incarnation; supervisors put a nursery around it."""
-        return await cell.hooks(self)
+        return cell.hooks(self)  # no frame of its own: there may be very many actors
 
     @property
     def actor_inbox(self) -> Any:

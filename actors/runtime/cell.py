@@ -206,7 +206,7 @@ class Cell(LoopState):
         kind = ExitKind.KILLED
         with self.scope:
             try:
-                kind = await self._live()
+                kind = await self._make().live(self)
             except Exception as error:  # noqa: BLE001 - whatever an actor raises is reported to its supervisor, never lost
                 self.failure = self.failure or error
             except (BaseExceptionGroup, KeyboardInterrupt, SystemExit) as error:
@@ -232,12 +232,12 @@ class Cell(LoopState):
         if cancelled is not None:
             raise cancelled
 
-    async def _live(self) -> ExitKind:
+    def _make(self) -> Actor:
         actor = self.actor_class.__new__(self.actor_class)
         actor.bind(self)
         self.actor = actor
         actor.__init__(*self.args, **self.kwargs)  # type: ignore[misc]  # bind must come first, so that __init__ has the context
-        return await actor.live(self)
+        return actor
 
     async def hooks(self, actor: Actor) -> ExitKind:
         """`on_start`, the messages, `on_stop`."""

@@ -41,6 +41,7 @@ class TrioFuture(pykka.Future[T]):
     _value: Any = None
     _error: BaseException | None = None
     _timer: Timer | None = None
+    home: Home | None = None
     _waiter: trio.lowlevel.Task | None = None
     _waiter_home: Home | None = None
     _more_waiters: list[tuple[trio.lowlevel.Task, Home]] | None = None
@@ -170,9 +171,10 @@ class TrioFuture(pykka.Future[T]):
             yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - this is how a generator awaits
         else:
             with _lock:
-                parked = self._park()
-            if parked:
-                yield from trio.lowlevel.wait_task_rescheduled(self._abort).__await__()  # noqa: ASYNC105 - as above
+                task = self._park()
+            if task is not None:
+                abort = functools.partial(self._abort, task)
+                yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105 - as above
         if self._get_hook is not None:
             value: T = yield from trio.to_thread.run_sync(self.get, abandon_on_cancel=True).__await__()
             return value
@@ -180,21 +182,21 @@ class TrioFuture(pykka.Future[T]):
 
     __iter__ = __await__
 
-    def _park(self) -> bool:
-        """Put the present task on the list of those who wait; whether there is something to wait for. Under the lock."""
+    def _park(self) -> trio.lowlevel.Task | None:
+        """Put the present task on the list of those who wait; None if there is nothing to wait for. Under the lock."""
         if self._done or self._get_hook is not None:  # set by another thread in this very moment
-            return False
+            return None
         task = trio.lowlevel.current_task()
-        home = self._home if self._home is not None and self._home.thread_id == threading.get_ident() else current_home()
+        home = self.home if self.home is not None and self.home.thread_id == threading.get_ident() else current_home()
         if self._waiter is None:
             self._waiter, self._waiter_home = task, home
         else:
             self._more_waiters = [*(self._more_waiters or ()), (task, home)]
-        return True
+        return task
 
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
+    def _abort(self, task: trio.lowlevel.Task, _: object) -> trio.lowlevel.Abort:
         """The waiting task is cancelled. If it is not on the list any more, another thread has set the result, and wakes it."""
-        return trio.lowlevel.Abort.SUCCEEDED if self._forget(trio.lowlevel.current_task()) else trio.lowlevel.Abort.FAILED
+        return trio.lowlevel.Abort.SUCCEEDED if self._forget(task) else trio.lowlevel.Abort.FAILED
 
     def _result(self) -> Any:
         if self._error is not None:

@@ -26,7 +26,8 @@ class ActorRef(pykka.ActorRef[Any]):
     def __init__(self, cell: Cell) -> None:
         # Pykka's __init__ would copy what belongs to one incarnation.
         self._cell = cell
-        self._thread_id = cell.system.home.thread_id
+        self._home = cell.system.home
+        self._thread_id = self._home.thread_id
 
     def __repr__(self) -> str:
         return f"<ActorRef for {self}>"
@@ -117,6 +118,7 @@ class ActorRef(pykka.ActorRef[Any]):
                     "or `await ref.ask(ProxySetAttr(...), block=False)`"
                 )
             future: TrioFuture[Any] = TrioFuture()
+            future.home = self._home
             if limit_s is not None:
                 future.expire_after(self._cell.system.timers, limit_s)
             try:

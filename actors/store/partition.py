@@ -30,7 +30,20 @@ PAGING_MAX: Final = 8
 class Partition:
     """The entries of one account."""
 
-    __slots__ = ("_from", "_index", "_lasts", "_newest", "_older", "_spread", "_spread_over", "account", "count", "ended", "floor", "paging")
+    __slots__ = (
+        "_from",
+        "_index",
+        "_lasts",
+        "_newest",
+        "_older",
+        "_spread",
+        "_spread_over",
+        "account",
+        "count",
+        "ended",
+        "floor",
+        "paging",
+    )
 
     def __init__(self, account: Account, version: int, spread_over: int) -> None:
         """`version`: of the window, before this account's first change. `spread_over`: dicts of a large account, a power of two."""

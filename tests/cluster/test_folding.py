@@ -23,33 +23,83 @@ def owned(api_version: str, kind: str, name: str, owner: list[dict] | None = Non
         pytest.param(
             {"owner": controlled_by("ReplicaSet", "web-abc12")},
             [owned("apps/v1", "ReplicaSet", "web-abc12", controlled_by("Deployment", "web"))],
-            ("Deployment", "web"), id="Deployment"),
+            ("Deployment", "web"),
+            id="Deployment",
+        ),
         pytest.param(
             {"owner": controlled_by("ReplicaSet", "web-abc12")},
             [owned("apps/v1", "ReplicaSet", "web-abc12", controlled_by("Rollout", "web"))],
-            ("Rollout", "web"), id="another maker of ReplicaSets"),
-        pytest.param({"owner": controlled_by("ReplicaSet", "rs")}, [owned("apps/v1", "ReplicaSet", "rs")], ("ReplicaSet", "rs"), id="bare ReplicaSet"),
+            ("Rollout", "web"),
+            id="another maker of ReplicaSets",
+        ),
+        pytest.param(
+            {"owner": controlled_by("ReplicaSet", "rs")},
+            [owned("apps/v1", "ReplicaSet", "rs")],
+            ("ReplicaSet", "rs"),
+            id="bare ReplicaSet",
+        ),
         pytest.param(
             {"owner": controlled_by("Job", "nightly-29384756")},
             [owned("batch/v1", "Job", "nightly-29384756", controlled_by("CronJob", "nightly"))],
-            ("CronJob", "nightly"), id="CronJob"),
-        pytest.param({"owner": controlled_by("Job", "once")}, [owned("batch/v1", "Job", "once")], ("Job", "once"), id="Job"),
+            ("CronJob", "nightly"),
+            id="CronJob",
+        ),
         pytest.param(
-            {"owner": controlled_by("Job", "backup-20240101")}, [owned("batch/v1", "Job", "backup-20240101")], ("Job", "backup-20240101"),
-            id="a Job that is there is believed, whatever its name"),
-        pytest.param({"owner": controlled_by("StatefulSet", "db")}, [owned("apps/v1", "StatefulSet", "db", controlled_by("Postgres", "pg"))],
-                     ("StatefulSet", "db"), id="StatefulSet, also where an operator owns it"),
+            {"owner": controlled_by("Job", "once")}, [owned("batch/v1", "Job", "once")], ("Job", "once"), id="Job"
+        ),
+        pytest.param(
+            {"owner": controlled_by("Job", "backup-20240101")},
+            [owned("batch/v1", "Job", "backup-20240101")],
+            ("Job", "backup-20240101"),
+            id="a Job that is there is believed, whatever its name",
+        ),
+        pytest.param(
+            {"owner": controlled_by("StatefulSet", "db")},
+            [owned("apps/v1", "StatefulSet", "db", controlled_by("Postgres", "pg"))],
+            ("StatefulSet", "db"),
+            id="StatefulSet, also where an operator owns it",
+        ),
         pytest.param({"owner": controlled_by("DaemonSet", "agent")}, [], ("DaemonSet", "agent"), id="DaemonSet"),
-        pytest.param({"owner": controlled_by("ReplicationController", "rc")}, [], ("ReplicationController", "rc"), id="ReplicationController"),
+        pytest.param(
+            {"owner": controlled_by("ReplicationController", "rc")},
+            [],
+            ("ReplicationController", "rc"),
+            id="ReplicationController",
+        ),
         pytest.param({"owner": controlled_by("Node", "node-1")}, [], ("Pod", "p"), id="static pod"),
         # with the owner missing from the file
-        pytest.param({"owner": controlled_by("ReplicaSet", "web-abc12"), "labels": HASHED}, [], ("Deployment", "web"), id="ReplicaSet missing"),
-        pytest.param({"owner": controlled_by("ReplicaSet", "web-abc12")}, [], ("ReplicaSet", "web-abc12"), id="ReplicaSet and hash missing"),
-        pytest.param({"owner": controlled_by("ReplicaSet", "abc12"), "labels": HASHED}, [], ("ReplicaSet", "abc12"), id="hash is no ending"),
-        pytest.param({"owner": controlled_by("Job", "nightly-29384756")}, [], ("CronJob", "nightly"), id="Job of a CronJob missing"),
-        pytest.param({"owner": controlled_by("Job", "nightly-2938475")}, [], ("Job", "nightly-2938475"), id="Job missing, seven digits"),
+        pytest.param(
+            {"owner": controlled_by("ReplicaSet", "web-abc12"), "labels": HASHED},
+            [],
+            ("Deployment", "web"),
+            id="ReplicaSet missing",
+        ),
+        pytest.param(
+            {"owner": controlled_by("ReplicaSet", "web-abc12")},
+            [],
+            ("ReplicaSet", "web-abc12"),
+            id="ReplicaSet and hash missing",
+        ),
+        pytest.param(
+            {"owner": controlled_by("ReplicaSet", "abc12"), "labels": HASHED},
+            [],
+            ("ReplicaSet", "abc12"),
+            id="hash is no ending",
+        ),
+        pytest.param(
+            {"owner": controlled_by("Job", "nightly-29384756")},
+            [],
+            ("CronJob", "nightly"),
+            id="Job of a CronJob missing",
+        ),
+        pytest.param(
+            {"owner": controlled_by("Job", "nightly-2938475")},
+            [],
+            ("Job", "nightly-2938475"),
+            id="Job missing, seven digits",
+        ),
     ],
-)  # fmt: skip
+)
 def test_folding(pod_fields: dict, others: list[dict], expected: tuple[str, str]) -> None:
     """The workload is the same whether the owners are known before the pod or come after it."""
     workload = Workload(expected[0], "app", expected[1])

@@ -14,9 +14,12 @@ from actors.cluster.source import ClusterFileError, Snapshot, load_file
 
 CANARY = "CANARY-in-the-file"
 OBJECTS = [
-    pod("web-1", serviceAccountName="sa"), role("r", [rule("get")]), binding("b", "r", [{"kind": "ServiceAccount", "name": "sa"}]),
-    kube("v1", "Namespace", "app", None), kube("v1", "ConfigMap", "c", data={"x": CANARY}),
-]  # fmt: skip
+    pod("web-1", serviceAccountName="sa"),
+    role("r", [rule("get")]),
+    binding("b", "r", [{"kind": "ServiceAccount", "name": "sa"}]),
+    kube("v1", "Namespace", "app", None),
+    kube("v1", "ConfigMap", "c", data={"x": CANARY}),
+]
 LIST = {"apiVersion": "v1", "kind": "List", "items": OBJECTS, "metadata": {"resourceVersion": ""}}
 
 
@@ -95,15 +98,25 @@ GZ = gzip.compress(json.dumps(LIST).encode())
         pytest.param(gzip.compress(b""), "is empty", id="empty gz"),
         pytest.param(b'{"kind":"List","items":[{"kind":"Pod"', "is cut short", id="cut short"),
         pytest.param(json.dumps(LIST)[:-9].encode(), "is cut short", id="cut short near the end"),
-        pytest.param((json.dumps(LIST) + json.dumps(LIST)[:-9]).encode(), "is cut short", id="second document cut short"),
-        pytest.param(yaml.safe_dump({"apiVersion": "v1", "items": OBJECTS}).encode(), "is cut short", id="YAML List without its end"),
+        pytest.param(
+            (json.dumps(LIST) + json.dumps(LIST)[:-9]).encode(), "is cut short", id="second document cut short"
+        ),
+        pytest.param(
+            yaml.safe_dump({"apiVersion": "v1", "items": OBJECTS}).encode(),
+            "is cut short",
+            id="YAML List without its end",
+        ),
         pytest.param(GZ[:-12], "is cut short", id="gz cut short"),
         pytest.param(GZ[:20] + b"\x00\xff\x00\xff" + GZ[24:], "is a damaged gzip file", id="gz damaged"),
         pytest.param(b'{"kind":"Cheese"}', "holds no object of a known kind (found: Cheese)", id="unknown kind"),
         pytest.param(b"kind: Cheese\n", "holds no object of a known kind (found: Cheese)", id="unknown kind, YAML"),
         pytest.param(b'{"kind":"List","items":[]}', "holds no objects", id="empty List"),
         pytest.param(b'{"kind":"List","items":null}', "holds no objects", id="null List"),
-        pytest.param(b'{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1"}]}', "holds no usable object (1 malformed)", id="malformed"),
+        pytest.param(
+            b'{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1"}]}',
+            "holds no usable object (1 malformed)",
+            id="malformed",
+        ),
         pytest.param(b"[1, 2]", "holds no usable object (1 malformed)", id="array"),
         pytest.param(b"Error from server (Forbidden)", "holds no usable object (1 malformed)", id="an error message"),
         pytest.param(b"{'kind': 'Pod'}", "is not valid JSON (byte", id="no JSON"),
@@ -113,11 +126,15 @@ GZ = gzip.compress(json.dumps(LIST).encode())
         pytest.param(b"kind: !!python/object:os.system x\n", "is not valid YAML (line 1", id="tag"),
         pytest.param(b"\x00\x01\x02\xff", "is not valid YAML", id="binary"),
         pytest.param(b"a: &a {kind: Pod}\nb: {<<: *a}\n", "uses a YAML merge key", id="merge key"),
-        pytest.param(b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b",".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)),
-                     "unfolds to too many values", id="aliases that grow"),
+        pytest.param(
+            b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b",".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 12)),
+            "unfolds to too many values",
+            id="aliases that grow",
+        ),
         pytest.param(b"kind: Pod\nx: &x [*x]\n", "unfolds to too many values", id="an alias of itself"),
     ],
-)  # fmt: skip
+)
 def test_bad_files(tmp_path: Path, content: bytes, what: str) -> None:
     """Each is refused with one line that names the file and says what is wrong."""
     with pytest.raises(ClusterFileError) as refused:

@@ -34,12 +34,12 @@ def test_defaults_outlast_an_api_servers_idle_connections() -> None:
     """An API server reuses a connection that was idle for up to 90 s, so it must not be closed before 120 s."""
     limits = Limits()
     assert limits.idle_s >= 120
-    assert (1000, 256, 10.0, 250) == (
+    assert (
         limits.connections,
         limits.connections_per_peer,
         limits.handshake_s,
         limits.streams,
-    )
+    ) == (1000, 256, 10.0, 250)
 
 
 # --- serving ---------------------------------------------------------------------------------------------------------
@@ -67,10 +67,10 @@ def test_one_http2_connection_serves_more_requests_than_hypercorns_bound() -> No
         async with served(echo) as server, h2_client(server) as client:
             for _ in range(1010):
                 answer = await client.answer(await client.open("/", end=True))
-                assert (200, None) == (answer.status, answer.reset)
+                assert (answer.status, answer.reset) == (200, None)
             return server.listener.statistics().connections_total
 
-    assert 1 == run(main, real_time=True)
+    assert run(main, real_time=True) == 1
 
 
 @BOTH
@@ -84,10 +84,9 @@ def test_continue_is_sent_when_the_body_is_wanted(tls: bool) -> None:
                 stream = await server.connect()
                 await stream.send_all(post(path, length=3, headers="Expect: 100-continue\r\n"))
                 first.append(bytes(await stream.receive_some(12)))
-                await trio.aclose_forcefully(stream)
             return first
 
-    assert [b"HTTP/1.1 100", b"HTTP/1.1 401"] == run(main, real_time=True)
+    assert run(main, real_time=True) == [b"HTTP/1.1 100", b"HTTP/1.1 401"]
 
 
 @VERSIONS
@@ -102,10 +101,10 @@ def test_an_application_that_raises_costs_its_own_request_only(http2: bool) -> N
     async def main() -> list[int]:
         async with served(app) as server, server.httpx(http2=http2) as client:
             statuses = [(await client.post(path)).status_code for path in ("/bug", "/", "/bug", "/")]
-            assert {"ZeroDivisionError": 2} == server.listener.statistics().failures
+            assert server.listener.statistics().failures == {"ZeroDivisionError": 2}
             return statuses
 
-    assert [500, 200, 500, 200] == run(main, real_time=True)
+    assert run(main, real_time=True) == [500, 200, 500, 200]
 
 
 def test_half_an_answer_is_never_taken_for_a_whole_one() -> None:
@@ -124,7 +123,7 @@ def test_half_an_answer_is_never_taken_for_a_whole_one() -> None:
             whole = await client.answer(await client.open("/", end=True))
             return broken.reset, whole.status
 
-    assert (h2.errors.ErrorCodes.INTERNAL_ERROR, 200) == run(main, real_time=True)
+    assert run(main, real_time=True) == (h2.errors.ErrorCodes.INTERNAL_ERROR, 200)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +152,19 @@ def test_plaintext_to_a_tls_port_is_just_closed() -> None:
 
     async def main() -> tuple[bool, int]:
         async with served(echo) as server:
-            plain = await trio.open_tcp_stream("127.0.0.1", server.port)
+            plain = await server.connect_tcp()
             await plain.send_all(post("/", body=b"x"))
             answer = (await response_bytes(plain)).startswith(b"HTTP/")
             async with server.httpx() as client:
                 assert (await client.post("/")).status_code == 200
             return answer, server.listener.statistics().handshake_failures
 
-    assert (False, 1) == run(main, real_time=True)
+    assert run(main, real_time=True) == (False, 1)
+
+
+async def send_for_ever(stream: trio.abc.Stream) -> None:
+    while True:
+        await stream.send_all(b"x" * 65536)
 
 
 async def response_bytes(stream: trio.abc.Stream) -> bytes:
@@ -193,7 +197,7 @@ def test_a_connection_over_the_cap_is_closed_at_once(limits: Limits) -> None:
             counts = server.listener.statistics()
             return counts.refused_full + counts.refused_peer
 
-    assert 1 == run(main, real_time=True)
+    assert run(main, real_time=True) == 1
 
 
 def test_a_handshake_that_does_not_come_is_given_up() -> None:
@@ -201,13 +205,13 @@ def test_a_handshake_that_does_not_come_is_given_up() -> None:
 
     async def main() -> int:
         async with served(echo, limits=Limits(handshake_s=0.1)) as server:
-            silent = await trio.open_tcp_stream("127.0.0.1", server.port)
+            silent = await server.connect_tcp()
             async with server.httpx() as client:
                 assert (await client.post("/")).status_code == 200
             assert await ended(silent)
             return server.listener.statistics().handshake_failures
 
-    assert 1 == run(main, real_time=True)
+    assert run(main, real_time=True) == 1
 
 
 def _quart() -> QuartTrio:
@@ -262,7 +266,7 @@ def test_an_idle_http2_connection_is_told_so() -> None:
             assert client.goaway is not None
             return int(client.goaway.error_code), client.goaway.last_stream_id - stream_id
 
-    assert (0, 0) == run(main, real_time=True)
+    assert run(main, real_time=True) == (0, 0)
 
 
 @BOTH
@@ -275,11 +279,10 @@ def test_a_client_that_does_not_read_is_cut(tls: bool) -> None:
             await stream.send_all(post("/"))
             await server.settled(lambda: server.listener.statistics().connections == 1)
             await server.settled(lambda: server.listener.statistics().connections == 0)
-            await trio.aclose_forcefully(stream)
             assert server.listener.statistics().failures == {}
             return server.listener.statistics().slow_readers
 
-    assert 1 == run(main, real_time=True)
+    assert run(main, real_time=True) == 1
 
 
 def test_an_http2_stream_whose_window_stays_shut_is_reset_alone() -> None:
@@ -293,7 +296,7 @@ def test_an_http2_stream_whose_window_stays_shut_is_reset_alone() -> None:
             await client.flush()
             return stuck.reset, (await client.answer(second)).status
 
-    assert (h2.errors.ErrorCodes.CANCEL, 200) == run(main, real_time=True)
+    assert run(main, real_time=True) == (h2.errors.ErrorCodes.CANCEL, 200)
 
 
 def test_a_flood_of_control_frames_ends_the_connection() -> None:
@@ -310,7 +313,7 @@ def test_a_flood_of_control_frames_ends_the_connection() -> None:
             assert server.listener.statistics().floods == 1
             return int(client.goaway.error_code)
 
-    assert h2.errors.ErrorCodes.ENHANCE_YOUR_CALM == run(main, real_time=True)
+    assert run(main, real_time=True) == h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
 
 
 def test_unread_bodies_are_bounded_over_all_streams() -> None:
@@ -325,7 +328,7 @@ def test_unread_bodies_are_bounded_over_all_streams() -> None:
             reset = (await client.answer(second)).reset
             return reset, server.listener.statistics().unread_resets
 
-    assert (h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, 1) == run(main, real_time=True)
+    assert run(main, real_time=True) == (h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, 1)
 
 
 # --- early answers ---------------------------------------------------------------------------------------------------
@@ -341,13 +344,11 @@ def test_a_huge_body_is_answered_at_once_and_hardly_read(tls: bool) -> None:
             await stream.send_all(post("/early", length=100_000_000))
             status, headers, _ = await response(stream)
             with trio.fail_after(PATIENCE_S), pytest.raises(trio.BrokenResourceError):
-                while True:
-                    await stream.send_all(b"x" * 65536)
-            await trio.aclose_forcefully(stream)
+                await send_for_ever(stream)
             return status, headers.get(b"connection"), server.listener.statistics().bytes_in
 
     status, connection, count = run(main, real_time=True)
-    assert (401, b"close") == (status, connection)
+    assert (status, connection) == (401, b"close")
     assert count < 1 << 20
 
 
@@ -365,7 +366,7 @@ def test_the_early_answer_reaches_a_client_that_sends_first_and_reads_then(tls: 
             assert await ended(stream)
             return status, body
 
-    assert (413, b"no") == run(main, real_time=True)
+    assert run(main, real_time=True) == (413, b"no")
 
 
 def test_a_small_body_that_was_there_leaves_the_connection_open() -> None:
@@ -378,10 +379,9 @@ def test_a_small_body_that_was_there_leaves_the_connection_open() -> None:
             for path in ("/early", "/", "/early"):
                 await stream.send_all(post(path, body=b"{}"))
                 statuses.append((await response(stream))[0])
-            await trio.aclose_forcefully(stream)
             return statuses
 
-    assert [401, 200, 401] == run(main, real_time=True)
+    assert run(main, real_time=True) == [401, 200, 401]
 
 
 def test_an_early_answer_on_http2_ends_its_stream_and_no_other() -> None:
@@ -399,7 +399,7 @@ def test_an_early_answer_on_http2_ends_its_stream_and_no_other() -> None:
                     await trio.lowlevel.checkpoint()
             return answer.status, answer.reset, body
 
-    assert (413, h2.errors.ErrorCodes.NO_ERROR, b"519000") == run(main, real_time=True)
+    assert run(main, real_time=True) == (413, h2.errors.ErrorCodes.NO_ERROR, b"519000")
 
 
 def test_refused_bodies_give_their_window_back() -> None:
@@ -418,7 +418,7 @@ def test_refused_bodies_give_their_window_back() -> None:
             await client.send(normal, b"x" * 500_000, end=True)
             return (await client.answer(normal)).body
 
-    assert b"500000" == run(main, real_time=True)
+    assert run(main, real_time=True) == b"500000"
 
 
 def test_a_body_that_is_not_read_stalls_no_other() -> None:
@@ -439,7 +439,7 @@ def test_a_body_that_is_not_read_stalls_no_other() -> None:
             nursery.cancel_scope.cancel()
             return body
 
-    assert b"519000" == run(main, real_time=True)
+    assert run(main, real_time=True) == b"519000"
 
 
 def test_padding_alone_is_credited() -> None:
@@ -458,7 +458,7 @@ def test_padding_alone_is_credited() -> None:
             await client.send(stream, b"end", end=True)
             return (await client.answer(stream)).body
 
-    assert b"3" == run(main, real_time=True)
+    assert run(main, real_time=True) == b"3"
 
 
 # --- the end -----------------------------------------------------------------------------------------------------------
@@ -488,8 +488,6 @@ def test_shutdown_is_bounded_whatever_is_open(tls: bool, http2: bool) -> None:
             await server.settled(lambda: server.listener.statistics().requests >= 2)
             started = min(started, trio.current_time())
             await server.listener.drain()
-            for stream in streams:
-                await trio.aclose_forcefully(stream)
             return trio.current_time() - started
 
     assert run(main, real_time=True) < 5.0
@@ -508,10 +506,9 @@ def test_an_open_event_stream_does_not_hold_up_the_end() -> None:
                 data += await stream.receive_some(1000)
             with trio.fail_after(5):
                 await server.listener.drain()
-            await trio.aclose_forcefully(stream)
             return data[:15]
 
-    assert b"HTTP/1.1 200 \r\n" == run(main, real_time=True)
+    assert run(main, real_time=True) == b"HTTP/1.1 200 \r\n"
 
 
 @VERSIONS
@@ -562,7 +559,7 @@ def test_a_restart_refuses_no_connection() -> None:
         bound.close()
         return statuses
 
-    assert [200, 200, 200] == run(main, real_time=True)
+    assert run(main, real_time=True) == [200, 200, 200]
 
 
 def test_a_cancelled_listener_leaves_no_task_and_no_socket() -> None:
@@ -579,10 +576,11 @@ def test_a_cancelled_listener_leaves_no_task_and_no_socket() -> None:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
         is_closed = await ended(tcp)
+        await tcp.aclose()
         bound.close()
         return is_closed, listener.statistics().connections
 
-    assert (True, 0) == run(main, real_time=True)
+    assert run(main, real_time=True) == (True, 0)
 
 
 def test_both_families_of_a_name_are_bound() -> None:

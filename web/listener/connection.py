@@ -71,12 +71,10 @@ class Connection:
         finally:
             await self._close()
 
-    async def stop(self) -> None:
-        """No further request: ends at once if none is in flight, else after the last answer."""
+    def stop(self) -> None:
+        """Ends at once if no request is in flight, else as soon as none is: what comes meanwhile, the application refuses."""
         if self._is_idle:
             self._reading.cancel()
-        elif self._protocol is not None:
-            await self._protocol.announce_end()
 
     def abort(self) -> None:
         """Closes the socket at once; whoever waits on it is woken."""
@@ -95,7 +93,7 @@ class Connection:
                     except (trio.BrokenResourceError, trio.ClosedResourceError):
                         self._reading.cancel()
         elif isinstance(event, Closed):
-            self._transport.lingers = True
+            self._transport.lingers = self._protocol is not None and self._protocol.expects_more
             self._reading.cancel()
         elif isinstance(event, Updated):
             self._is_idle = event.idle

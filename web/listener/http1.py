@@ -43,11 +43,13 @@ class Http1(H11Protocol):
             )
         await super().stream_send(event)
 
+    @property
+    def expects_more(self) -> bool:
+        """Whether the client may still be sending, so that a close at once could cost it the answer."""
+        return self.connection.their_state not in _READ_TO_THE_END or bool(self.connection.trailing_data[0])
+
     async def farewell(self) -> None:
         """HTTP/1.1 has no word for it."""
-
-    async def announce_end(self) -> None:
-        """The next answer says `connection: close`."""
 
     def _ends_with_answer(self) -> bool:
         return self.context.terminated.is_set() or self.connection.their_state not in _READ_TO_THE_END

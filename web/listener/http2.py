@@ -24,7 +24,6 @@ from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamCl
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 from hypercorn.utils import filter_pseudo_headers
-from hyperframe.frame import GoAwayFrame
 
 from web.listener.request import Inbox, RequestStream, origin_form
 from web.listener.setup import Setup
@@ -77,6 +76,11 @@ class Http2(H2Protocol):
         self._control_at = trio.current_time()
         self._newest = 0
 
+    @property
+    def expects_more(self) -> bool:
+        """Always: where we end the connection, the client should still be able to read why."""
+        return True
+
     async def initiate(self, _headers: Any = None, _settings: Any = None) -> None:
         """The preface: settings, and a window for the connection that holds every stream's."""
         limits = self.config.limits
@@ -88,13 +92,12 @@ class Http2(H2Protocol):
         self.task_group.spawn(self.send_task)
 
     async def farewell(self) -> None:
-        """Tells the client that the connection ends and up to which stream its requests were taken."""
+        """Tells the client that the connection ends and up to which stream its requests were taken.
+
+        Only once nothing is in flight: h2 sends nothing after it, and clients that use h2 understand nothing after it.
+        """
         self.connection.close_connection(last_stream_id=self._newest)
         await self._flush()
-
-    async def announce_end(self) -> None:
-        """The same while answers are still to come: h2 itself would refuse to send them after a GOAWAY."""
-        await self.send(RawData(GoAwayFrame(stream_id=0, last_stream_id=self._newest).serialize()))
 
     # --- what arrives ----------------------------------------------------------------------------------------------
 
@@ -245,12 +248,14 @@ class Http2(H2Protocol):
                 await self._cut_slow_reader(stream_id)
 
     async def _push(self, stream_id: int, buffer: StreamBuffer, data: bytes) -> None:
+        if stream_id not in self.stream_buffers:
+            return  # the stream ended on the wire while an earlier part was waiting
         self.priority.unblock(stream_id)
         await self.has_data.set()
         try:
             await buffer.push(data)
         except BufferCompleteError:
-            return  # the stream ended on the wire meanwhile
+            return  # the stream ended on the wire while this part was waiting
 
     async def _cut_slow_reader(self, stream_id: int) -> None:
         self.config.counters.slow_readers += 1

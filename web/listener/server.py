@@ -171,7 +171,7 @@ class Listener:
                     accepting.cancel_scope.cancel()
                 with trio.move_on_after(self.limits.drain_s):
                     for connection in list(self._connections):
-                        connections.start_soon(connection.stop)
+                        connection.stop()
                     while self._connections:
                         await self._closed.park()
             finally:

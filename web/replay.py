@@ -1,0 +1,188 @@
+"""`protector replay`: a recorded audit log through the same parser, window, attribution and engine, without actors and on event time.
+
+A chain is corroborated in the result if it was at any time in the log: nothing expires during a replay.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final, TextIO, cast
+
+import msgspec
+from msgspec import Struct
+
+from actors.attribution.core import Roster, attribute
+from actors.cluster.source import ClusterFileError
+from actors.engine.core import Engine
+from actors.engine.listing import Listing
+from actors.engine.queries import LIMIT_MAX, BadCursor, ChainsQuery, ChainView, EvidenceQuery, EvidenceView
+from actors.messages import AccountPods, EvidenceChanged
+from actors.parser import parse_body
+from actors.store.window import Window
+from web.ask import chain_rows, table
+from web.logs import escaped, logger
+from web.snapshots import model_of
+
+TTL_S: Final = 1e11
+"""Longer than any log: what was once read stays."""
+JUDGED_AFTER_S: Final = 60.0
+"""The result is looked at this long after the last read was taken in, so that every read has been judged."""
+CHUNK_BYTES: Final = 512 * 1024
+"""Lines of a log that are parsed at once."""
+LINE_BYTES_MAX: Final = 64 << 20
+"""Longest line; a log that is one document (an EventList) may be as long as WHOLE_BYTES_MAX."""
+WHOLE_BYTES_MAX: Final = 1 << 30
+OBSERVATIONS_MAX: Final = 10**7
+
+log = logger("protector.replay")
+
+
+class ReplayError(Exception):
+    """A file cannot be used. One line for the person."""
+
+
+class Replay(Struct, frozen=True):
+    """What came out: the JSON of `--output json`."""
+
+    events: int
+    reads: int
+    dropped: dict[str, int]
+    chains: list[ChainView]
+    evidence: list[EvidenceView]
+
+    @property
+    def corroborated(self) -> list[ChainView]:
+        """The chains that were lit at any time in the log."""
+        return [chain for chain in self.chains if chain.corroborated]
+
+
+def run_replay(logs: Sequence[Path], clusters: Sequence[Path]) -> Replay:
+    """Every chain of the snapshots, and every piece of evidence in the logs. Raises ReplayError."""
+    now = time.time()
+    try:
+        model = model_of(clusters, now=now)
+    except ClusterFileError as error:
+        raise ReplayError(str(error)) from None
+    window = Window(TTL_S, OBSERVATIONS_MAX, epoch=1)
+    events, reads, dropped = 0, 0, Counter[str]()
+    for file in logs:
+        for body in _bodies(file):
+            batch = parse_body(body, now)
+            if batch.error is not None:
+                log.warning("part of a log is not audit events", file=str(file), error=batch.error)
+            events += batch.events
+            reads += batch.events - sum(batch.dropped.values())
+            dropped.update(batch.dropped)
+            for read in batch.reads:
+                window.record(read, now, now)
+    engine = Engine(memory_s=math.inf)
+    engine.apply_records(model.records(), full=True, now=now)
+    for account in window.live_accounts():
+        roster = Roster(AccountPods(account, model.pods_of(account)))
+        observations = window.changes_since(account, 0, 0).observations
+        evidence = tuple(attribute(observation, roster, now) for observation in observations)
+        engine.apply_evidence(EvidenceChanged(account, (0, 0), (1, 1), True, evidence), now)
+    return Replay(events, reads, dict(dropped), *_answers(engine, now + JUDGED_AFTER_S))
+
+
+def _answers(engine: Engine, now: float) -> tuple[list[ChainView], list[EvidenceView]]:
+    listing = Listing(engine)
+    chains: list[ChainView] = []
+    evidence: list[EvidenceView] = []
+    cursor: str | None = None
+    while True:
+        page = listing.chains(ChainsQuery(cursor=cursor, limit=LIMIT_MAX), now)
+        if isinstance(page, BadCursor):
+            raise TypeError("the engine did not know its own cursor")
+        chains += map(_timeless_chain, page.chains)
+        if (cursor := page.next_cursor) is None:
+            break
+    while True:
+        pieces = listing.evidence(EvidenceQuery(cursor=cursor, limit=LIMIT_MAX), now)
+        if isinstance(pieces, BadCursor):
+            raise TypeError("the engine did not know its own cursor")
+        evidence += map(_timeless, pieces.evidence)
+        if (cursor := pieces.next_cursor) is None:
+            return chains, evidence
+
+
+def _timeless(piece: EvidenceView) -> EvidenceView:
+    """In a recording nothing is live now."""
+    return msgspec.structs.replace(piece, live=False, held_open=False, expires_at=None)
+
+
+def _timeless_chain(chain: ChainView) -> ChainView:
+    return msgspec.structs.replace(
+        chain,
+        expires_at=None,
+        secrets=[msgspec.structs.replace(secret, expires_at=None) for secret in chain.secrets],
+        evidence=[_timeless(piece) for piece in chain.evidence],
+    )
+
+
+# --- reading logs --------------------------------------------------------------------------------------------------------
+
+
+def _bodies(file: Path) -> Iterator[bytes]:
+    """The log in parts that the parser takes: some lines each, or the whole of a log that is one document."""
+    try:
+        with _opened(file) as opened:
+            first = opened.readline(LINE_BYTES_MAX)
+            if _is_document(first):
+                yield from _some_lines(first, opened)
+                return
+            rest = opened.read(WHOLE_BYTES_MAX)
+    except (OSError, EOFError) as error:
+        raise ReplayError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    if len(rest) >= WHOLE_BYTES_MAX:
+        raise ReplayError(f"{file}: one document of more than {WHOLE_BYTES_MAX >> 30} GiB; give it as JSON lines")
+    yield first + rest
+
+
+def _opened(file: Path) -> IO[bytes]:
+    with file.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return cast("IO[bytes]", gzip.open(file)) if packed else file.open("rb")
+
+
+def _is_document(line: bytes) -> bool:
+    """Whether this line is a whole JSON document, as in a log of JSON lines."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _some_lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+    part, size = [first], len(first)
+    while line := rest.readline(LINE_BYTES_MAX):
+        if size + len(line) > CHUNK_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    yield b"".join(part)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------------
+
+
+def write_replay(result: Replay, output: str, out: TextIO) -> None:
+    """The result on `out`: one JSON document, one JSON line a lit chain and piece of evidence, or tables."""
+    if output == "json":
+        out.write(msgspec.json.encode(result).decode() + "\n")
+    elif output == "jsonl":
+        lines: Iterable[tuple[str, Struct]] = [("chain", c) for c in result.corroborated]
+        lines = [*lines, *(("evidence", piece) for piece in result.evidence)]
+        out.writelines(msgspec.json.encode({kind: view}).decode() + "\n" for kind, view in lines)
+    else:
+        drops = ", ".join(f"{reason} {n}" for reason, n in sorted(result.dropped.items())) or "none"
+        out.write(escaped(f"{result.events} events, {result.reads} reads; dropped: {drops}") + "\n")
+        out.write(f"{len(result.corroborated)} of {len(result.chains)} chains corroborated\n")
+        table(chain_rows([msgspec.to_builtins(chain) for chain in result.corroborated]), out)
