@@ -18,13 +18,11 @@ from msgspec import Struct
 __all__ = ["CHECK_EVERY_S", "CredentialsError", "Tokens", "TokensStatistics", "bearer"]
 
 CHECK_EVERY_S: Final = 3.0
-"""How often the file is looked at, at most, in seconds of the caller's clock."""
+"""How often the file is read, at most, in seconds of the caller's clock. It is read whole: time stamps can miss a change."""
 FILE_BYTES_MAX: Final = 64 * 1024
 """Largest token file. Over it: refused as unusable."""
 TOKENS_MAX: Final = 64
 """Tokens at a time, since each costs a comparison for every request. Over it: refused as unusable."""
-_SETTLED_S: Final = 2.0
-"""A file written less than this ago is read again: its next change could leave the same time stamp."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +63,6 @@ class Tokens:
         self._reloads = self._failures = 0
         self._looked_at = now
         self._is_complaining = False
-        self._seen: tuple[int, ...] | None = None
         self._listener = listener
         if file is not None:
             try:
@@ -89,13 +86,11 @@ class Tokens:
         return found
 
     def refresh(self, now: float) -> bool:
-        """Takes up a changed file, looking at most every CHECK_EVERY_S; whether it did."""
+        """Takes up a changed file, reading at most every CHECK_EVERY_S; whether it did."""
         if self._file is None or now - self._looked_at < CHECK_EVERY_S:
             return False
         self._looked_at = now
         try:
-            if self._signature(self._file) == self._seen:
-                return False
             tokens = self._read(self._file)
         except (OSError, ValueError) as error:
             self._failures += 1
@@ -106,9 +101,9 @@ class Tokens:
             self._is_complaining = True
             return False
         self._is_complaining = False
-        before = {digest for digest, _ in self._hashes}
+        before = self._hashes
         self._take_up(tokens)
-        if before == {digest for digest, _ in self._hashes}:
+        if self._hashes == before:
             return False
         self._reloads += 1
         log.info("took up a changed token file", listener=self._listener, tokens=len(self._hashes))
@@ -125,7 +120,6 @@ class Tokens:
         return hmac.digest(self._key, token, hashlib.sha256)
 
     def _read(self, file: Path) -> list[bytes]:
-        seen = self._signature(file)
         with file.open("rb") as opened:
             data = opened.read(FILE_BYTES_MAX + 1)
         if len(data) > FILE_BYTES_MAX:
@@ -135,14 +129,7 @@ class Tokens:
             raise ValueError("holds no token")
         if len(tokens) > TOKENS_MAX:
             raise ValueError(f"holds more than {TOKENS_MAX} tokens")
-        self._seen = seen
         return tokens
-
-    @staticmethod
-    def _signature(file: Path) -> tuple[int, ...] | None:
-        """What changes with the file: also where a mounted Secret is swapped by a link, or a time stamp is set back."""
-        stat = file.stat()
-        return (stat.st_ino, stat.st_dev, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def _why(error: Exception) -> str:

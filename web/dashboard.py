@@ -9,7 +9,7 @@ import traceback
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from quart import Response, request
@@ -28,12 +28,24 @@ __all__ = ["make_dashboard"]
 
 FRAMES_MAX: Final = 10
 """How many frames of a failed request's traceback are logged, the innermost."""
+PATH_SHOWN_MAX: Final = 200
+"""How much of its path."""
 
 log = structlog.get_logger(__name__)
 
 
 class _Dashboard(QuartTrio):
-    """Quart with one difference: an unexpected exception is logged without the request's raw path."""
+    """Quart behind the gate; and an unexpected exception is logged without anything that a client sent."""
+
+    gate: Gate
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Everything goes through the gate, also what the framework answers by itself."""
+        await self.gate(scope, receive, send)
+
+    async def ungated(self, scope: Any, receive: Any, send: Any) -> None:
+        """What the gate lets through."""
+        await super().asgi_app(scope, receive, send)
 
     def log_exception(
         self, exception_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
@@ -43,7 +55,7 @@ class _Dashboard(QuartTrio):
         log.error(
             "a request failed",
             error=type(exception_info[1]).__name__,
-            path=ascii(request.path)[:200],
+            path=ascii(request.path)[:PATH_SHOWN_MAX],
             where=[f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
         )
 
@@ -61,7 +73,7 @@ def make_dashboard(sources: Sources, access: Access) -> QuartTrio:
     _add_public(app, sources, access)
     _add_static(app)
     _add_errors(app, pages)
-    app.asgi_app = Gate(app.asgi_app, access, sources.clock.now, pages.login)  # type: ignore[method-assign] - Quart's documented place for middleware
+    app.gate = Gate(app.ungated, access, sources.clock.now, pages.login)
     return app
 
 

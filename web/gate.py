@@ -9,14 +9,15 @@ Never a token in a URL. Counterparts: web/dashboard.py composes; web/sessions.py
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qs, quote
 
 import msgspec
 import trio
 
+from web.asgi import App, Receive, Scope, Send, answer, cookie_of, dressed, headers_of, read_body
 from web.sessions import Failures, Sessions, SessionsStatistics, statistics
 
 __all__ = ["FORM_MAX_BYTES", "PUBLIC_PATHS", "Access", "Gate", "TokenCheck", "host_name", "is_loopback"]
@@ -28,26 +29,8 @@ OPEN_PREFIX: Final = "/static/"
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 FORM_MAX_BYTES: Final = 8192
 """Largest login form. Overflow: 413."""
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
-
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-SECURITY_HEADERS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
-)
+FORM_TIMEOUT_S: Final = 10.0
+"""How long a login form may take to arrive. Overflow: 408."""
 
 
 class TokenCheck(Protocol):
@@ -129,12 +112,12 @@ class Gate:
                 await send({"type": "websocket.close", "code": 1000})  # there is none here
             return
         path: str = scope["path"]
-        guarded = _with_headers(send, cacheable=path.startswith(OPEN_PREFIX))
+        guarded = dressed(send, cacheable=path.startswith(OPEN_PREFIX), with_body=scope["method"] != "HEAD")
         if path in PUBLIC_PATHS:
             await self._app(_named_localhost(scope), receive, guarded)
         elif not self._host_is_ours(scope):
-            await _answer(guarded, receive, scope, 421, b"Not a name of this server.\n")
-        elif path in ("/login", "/logout"):
+            await answer(guarded, receive, 421, b"Not a name of this server.\n")
+        elif path in ("/login", "/logout") and self._access.credentials is not None:
             await self._session_route(scope, receive, guarded)
         elif path.startswith(OPEN_PREFIX) or self._access.credentials is None:
             await self._app(scope, receive, guarded)
@@ -142,7 +125,7 @@ class Gate:
             await self._credential_route(scope, receive, guarded)
 
     def _host_is_ours(self, scope: Scope) -> bool:
-        headers = _headers(scope, b"host")
+        headers = headers_of(scope, b"host")
         name = host_name(headers[0]) if len(headers) == 1 else None
         if name is None:
             return False
@@ -156,7 +139,7 @@ class Gate:
         if self._session_of(scope) is not None:
             await self._app(scope, receive, send)
             return
-        offered = _headers(scope, b"authorization")
+        offered = headers_of(scope, b"authorization")
         wait_s, right = 0.0, False
         if offered:
             scheme, _, token = offered[0].partition(b" ")
@@ -164,54 +147,57 @@ class Gate:
         if right:
             await self._app(scope, receive, send)
         elif wait_s:
-            await _answer(
-                send, receive, scope, 429, b"Too many wrong tokens.\n", (b"retry-after", b"%d" % (int(wait_s) + 1))
-            )
+            await answer(send, receive, 429, b"Too many wrong tokens.\n", (b"retry-after", b"%d" % (int(wait_s) + 1)))
         elif scope["path"].startswith("/api/"):
             body = msgspec.json.encode({"error": "a viewer token is needed: Authorization: Bearer <token>"})
             challenge = (b"www-authenticate", b'Bearer realm="protector"')
-            await _answer(send, receive, scope, 401, body, (b"content-type", b"application/json"), challenge)
+            await answer(send, receive, 401, body, (b"content-type", b"application/json"), challenge)
         else:
             query = scope.get("query_string", b"").decode("latin-1")
             page = self._login_page(quote(scope["path"]) + (f"?{query}" if query else ""), "")
-            await _answer(send, receive, scope, 401, page.encode(), (b"content-type", b"text/html; charset=utf-8"))
+            await answer(send, receive, 401, page.encode(), (b"content-type", b"text/html; charset=utf-8"))
 
     async def _session_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         if scope["path"] == "/login" and method in ("GET", "HEAD"):
             page = self._login_page("/", "")
-            await _answer(send, receive, scope, 200, page.encode(), (b"content-type", b"text/html; charset=utf-8"))
+            await answer(send, receive, 200, page.encode(), (b"content-type", b"text/html; charset=utf-8"))
         elif method != "POST":
             allow = b"GET, HEAD, POST" if scope["path"] == "/login" else b"POST"
-            await _answer(send, receive, scope, 405, b"Method not allowed.\n", (b"allow", allow))
-        elif _headers(scope, b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"]):
-            await _answer(send, receive, scope, 403, b"Only from this server's own pages.\n")
+            await answer(send, receive, 405, b"Method not allowed.\n", (b"allow", allow))
+        elif headers_of(scope, b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"]):
+            await answer(send, receive, 403, b"Only from this server's own pages.\n")
         elif scope["path"] == "/logout":
-            session = _cookie(scope, self._access.cookie)
+            session = cookie_of(scope, self._access.cookie)
             if session is not None:
                 self._access.sessions.end(session)
-            await _answer(send, receive, scope, 303, b"", (b"location", b"/login"), self._set_cookie("", 0))
+            await answer(send, receive, 303, b"", (b"location", b"/login"), self._set_cookie("", 0))
         else:
             await self._login(scope, receive, send)
 
     async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read_form(receive)
-        if body is None:
-            await _answer(send, receive, scope, 413, b"Too large.\n")
+        body = None
+        with trio.move_on_after(FORM_TIMEOUT_S) as deadline:
+            body = await read_body(receive, FORM_MAX_BYTES)
+        if deadline.cancelled_caught:
+            await answer(send, receive, 408, b"Too slow.\n")
             return
-        form = parse_qs(body.decode("latin-1"), max_num_fields=8)
+        if body is None:
+            await answer(send, receive, 413, b"Too large.\n")
+            return
+        form = parse_qs(body.decode("latin-1"))
         target = _own_path(form.get("next", ["/"])[0])
         wait_s, right = self._try(scope, form.get("token", [""])[0].strip().encode("utf-8", "surrogateescape"))
         if right:
             session = self._access.sessions.open(self._now())
             cookie = self._set_cookie(session, int(self._access.sessions.ttl_s))
-            await _answer(send, receive, scope, 303, b"", (b"location", target.encode("latin-1", "replace")), cookie)
+            await answer(send, receive, 303, b"", (b"location", target.encode("latin-1", "replace")), cookie)
             return
         wrong = f"Too many wrong tokens. Try again in {int(wait_s) + 1} s." if wait_s else "That is no viewer token."
         page = self._login_page(target, wrong).encode()
         extra = ((b"retry-after", b"%d" % (int(wait_s) + 1)),) if wait_s else ()
         status = 429 if wait_s else 401
-        await _answer(send, receive, scope, status, page, (b"content-type", b"text/html; charset=utf-8"), *extra)
+        await answer(send, receive, status, page, (b"content-type", b"text/html; charset=utf-8"), *extra)
 
     def _try(self, scope: Scope, token: bytes) -> tuple[float, bool]:
         """(seconds to wait, right): a peer with too many failures is not told whether its token is right."""
@@ -226,76 +212,13 @@ class Gate:
         return 0.0, False
 
     def _session_of(self, scope: Scope) -> str | None:
-        session = _cookie(scope, self._access.cookie)
+        session = cookie_of(scope, self._access.cookie)
         return session if session is not None and self._access.sessions.holds(session, self._now()) else None
 
     def _set_cookie(self, value: str, max_age_s: int) -> tuple[bytes, bytes]:
         secure = "; Secure" if self._access.tls else ""
         text = f"{self._access.cookie}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
         return (b"set-cookie", text.encode())
-
-
-def _with_headers(send: Send, *, cacheable: bool) -> Send:
-    async def guarded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            ours = {name for name, _ in SECURITY_HEADERS} | (set() if cacheable else {b"cache-control"})
-            headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in ours]
-            headers += SECURITY_HEADERS
-            if not cacheable:
-                headers.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return guarded
-
-
-async def _answer(
-    send: Send, receive: Receive, scope: Scope, status: int, body: bytes, *headers: tuple[bytes, bytes]
-) -> None:
-    """Answers, and throws away what of the body comes meanwhile: a server whose queue is full could not send otherwise."""
-    if all(name != b"content-type" for name, _ in headers):
-        headers = (*headers, (b"content-type", b"text/plain; charset=utf-8"))
-    length = (b"content-length", b"%d" % len(body))
-
-    async def discard() -> None:
-        while (await receive())["type"] == "http.request":
-            pass
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(discard)
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body, "more_body": False}
-        )
-        nursery.cancel_scope.cancel()
-
-
-async def _read_form(receive: Receive) -> bytes | None:
-    """The whole body, or None if it is larger than a login form can be or the client left."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > FORM_MAX_BYTES:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _headers(scope: Scope, name: bytes) -> list[bytes]:
-    pairs: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return [value for key, value in pairs if key.lower() == name]
-
-
-def _cookie(scope: Scope, name: str) -> str | None:
-    for header in _headers(scope, b"cookie"):
-        for part in header.decode("latin-1").split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == name and value:
-                return value
-    return None
 
 
 def _own_path(target: str) -> str:

@@ -20,7 +20,21 @@ from msgspec import Struct
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
-from web.guard import RETRY_AFTER_S, Admitted, BodyBudget, Guard, Unauthorized, peer_of
+from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
+from web.ingest_answers import (
+    DRAINING,
+    FULL,
+    NO_BEHAVIORS,
+    NOT_FOUND,
+    NOT_POST,
+    OVER_RATE,
+    TOO_LARGE,
+    TOO_SLOW,
+    UNAUTHORIZED,
+    UNAUTHORIZED_CLOSE,
+    UNAVAILABLE,
+    Answer,
+)
 
 __all__ = [
     "ANSWER_S",
@@ -81,37 +95,6 @@ class IngestStatistics(Struct, frozen=True, kw_only=True):
     unusable: int
     in_flight: int
     body_bytes: int
-
-
-class Answer(Struct, frozen=True):
-    """One answer; `body` is JSON."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-_RETRY: Final = ((b"retry-after", str(RETRY_AFTER_S).encode()),)
-_CLOSE: Final = ((b"connection", b"close"),)
-_CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
-
-
-def _refusal(status: int, why: str, *headers: tuple[bytes, bytes]) -> Answer:
-    return Answer(status, msgspec.json.encode({"error": why}), headers)
-
-
-NOT_FOUND: Final = _refusal(404, "no such path")
-NOT_POST: Final = _refusal(405, "only POST", (b"allow", b"POST"))
-DRAINING: Final = _refusal(503, "stopping; send it again", *_RETRY)
-FULL: Final = _refusal(503, "too many bodies in memory; send it again", *_RETRY)
-UNAUTHORIZED: Final = _refusal(401, "no valid token", *_CHALLENGE)
-UNAUTHORIZED_CLOSE: Final = _refusal(401, "no valid token, too often", *_CHALLENGE, *_CLOSE)
-OVER_RATE: Final = _refusal(429, "over the rate; send it again", *_RETRY)
-TOO_LARGE: Final = _refusal(413, "the body is larger than this server takes")
-TOO_SLOW: Final = _refusal(408, "the body did not arrive in time", *_CLOSE)
-UNAVAILABLE: Final = _refusal(503, "not taken; send it again", *_RETRY)
-# A later version takes behaviors. Until then 503 and not 501: what an agent keeps and sends again is not lost.
-NO_BEHAVIORS: Final = _refusal(503, "behaviors are not taken yet", *_RETRY)
 
 
 class Ingest:

@@ -225,10 +225,10 @@ def _actors(tree: list[dict[str, Any]]) -> Iterator[Metric]:
         for label, nodes in (*((label, [node]) for label, node in static), *together.items()):
             family.add_metric([label], max(_at(node, path) for node in nodes))
         yield family
-    for name, text, path in _ACTOR_COUNTERS:
+    for name, text, steps in _ACTOR_COUNTERS:
         counter = CounterMetricFamily(f"protector_{name}", text, labels=["actor"])
         for label, node in static:
-            counter.add_metric([label], _at(node, path))
+            counter.add_metric([label], _at(node, steps))
         yield counter
     restarts = CounterMetricFamily("protector_actor_restarts", "Starts after the first.", labels=["actor"])
     running = GaugeMetricFamily("protector_actors_running", "Actors that run.", labels=["actor"])

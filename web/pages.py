@@ -83,9 +83,9 @@ class Pages:
         page = await got.get(self._sources.chains(query))
         if isinstance(page, BadCursor):
             raise BadParameter(NO_SUCH_CURSOR)
-        top = page
+        top: ChainPage | BadCursor | None = page
         if filters or query.cursor:
-            top = await got.get(self._sources.chains(ChainsQuery(limit=1)))  # type: ignore[assignment] - no cursor given
+            top = await got.get(self._sources.chains(ChainsQuery(limit=1)))
         store = await got.get(self._sources.store_status())
         engine = await got.get(self._sources.engine_status())
         cluster = await got.get(self._sources.cluster_status())

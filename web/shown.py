@@ -103,7 +103,7 @@ def _time(at: float | str, kind: str, text: str) -> Markup:
 
 def number(value: float) -> str:
     """A count with thin spaces between thousands; other numbers with what digits matter."""
-    if isinstance(value, float) and not value.is_integer():
+    if value != int(value):
         return f"{value:,.2f}".replace(",", "\u2009") if abs(value) < 10 else f"{value:,.0f}".replace(",", "\u2009")
     return f"{int(value):,}".replace(",", "\u2009")
 

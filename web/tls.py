@@ -7,6 +7,7 @@ connection; web/app.py makes one `ServerTls` for all listeners.
 from __future__ import annotations
 
 import ssl
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +98,7 @@ class ServerTls:
         self._reloads = self._failures = 0
         self._looked_at = now
         self._is_complaining = False
+        self._refreshing = threading.Lock()
         self._load(now)
 
     @property
@@ -109,7 +111,14 @@ class ServerTls:
         return self._for_senders if with_client_ca else self._for_people
 
     def refresh(self, now: float) -> bool:
-        """Takes up changed files and renews the self-made certificate; whether there is a new context."""
+        """Takes up changed files and renews the self-made certificate; whether there is a new context.
+
+        May be called from several threads: each listener's upkeep does.
+        """
+        with self._refreshing:
+            return self._refresh(now)
+
+    def _refresh(self, now: float) -> bool:
         if now - self._looked_at < REFRESH_EVERY_S:
             return False
         self._looked_at = now

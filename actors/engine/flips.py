@@ -33,11 +33,11 @@ def signals_of(chain: Chain) -> tuple[Signal, ...]:
 def tell(chain: Chain, now: float) -> Told:
     """What to say of the evidence that lights the chain: its strongest attribution, and all its signals."""
     light = chain.light
-    if light is None or not light.until.values:
+    if light is None or not light.items:
         raise ValueError("a dark chain has nothing to tell")
-    attributions = {item.evidence.attribution for item in light.newest.greatest(TOLD_ITEMS_MAX)}
+    attributions = {item.evidence.attribution for item in light.newest(TOLD_ITEMS_MAX)}
     strongest = next(attribution for attribution in STRENGTHS if attribution in attributions)
-    return Told(strongest, "proven" if light.proven.top() > now else "possible", signals_of(chain))
+    return Told(strongest, "proven" if light.proven_until > now else "possible", signals_of(chain))
 
 
 def chain_flip(chain: Chain, event: Literal["chain.corroborated", "chain.expired"], at: float) -> Flip:

@@ -38,6 +38,7 @@ class Judge:
     def covered(self, item: Item, *, allowed: bool) -> None:
         """The item was held against the grants as of its newest read."""
         last = item.observation.last
+        self.named(item, [each.grant for each in item.observation.named])
         if last.borrowed:
             return
         if allowed:
@@ -47,16 +48,11 @@ class Judge:
             fresh = item.explained is not None
             self._explain(item, None)
             self._wait(item, fresh=fresh)
-        item.named_grants = []
-        self.named(item)
 
-    def named(self, item: Item) -> None:
-        """What the API server names for the item may have changed."""
-        names = [each.grant for each in item.observation.named]
-        if item.observation.last.borrowed or names == item.named_grants:
-            return
+    def named(self, item: Item, names: list[GrantName]) -> None:
+        """The API server named these for the item: other ones than before."""
         item.named_grants = names
-        if self._lacking(item):
+        if names and not item.observation.last.borrowed and self._lacking(item):
             self._wait(item, fresh=False)
 
     def drop(self, item: Item) -> None:

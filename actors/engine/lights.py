@@ -104,41 +104,60 @@ class Lights:
     def _refresh(self, item: Item, evidence: Evidence, now: float) -> None:
         """The same observation, changed. Cheap where nothing but its times did, which is what a repeated read is."""
         old = item.evidence
-        if evidence is old or evidence == old:
+        observation, before = evidence.observation, old.observation
+        if observation.count == before.count and evidence == old:
             return
-        observation = evidence.observation
-        last = observation.last
-        until = observation.live_until
         item.evidence = evidence
-        if until <= now:
+        if observation.live_until <= now:
             self._end(item, now)
             return
-        self._changes.touched += 1
-        self.timeline.move(item)
         if (
-            not item.steady
-            or last.at < item.account.fickle_before
-            or evidence.attribution is not old.attribution
-            or evidence.workloads != old.workloads
+            item.steady
+            and evidence.attribution is old.attribution
+            and evidence.workloads == old.workloads
+            and observation.last.at >= item.account.fickle_before
+            and observation.last.verb != "watch"
+            and observation.live_until >= before.live_until
         ):
-            self._evaluate(item, now)
+            self._repeat(item, observation, before)
         else:
-            for chain in item.edges:
-                light = chain.light
-                if light is not None:
-                    light.until.set(item, until)
-                    light.newest.set(item, last.at)
-                if not chain.lit:
-                    self._changes.unsettled[chain] = None
-            if observation.named != old.observation.named:
-                self._name(item, now)
-                self._judge.named(item)
+            self._evaluate(item, now, before)
+            self._watch(item, now)
+        if int(observation.last.at) != item.second:
+            self.timeline.move(item)
         if evidence.signals != old.signals:
             self.recount(item)
         if item.edges:
             self._changes.answers = True
-            self._changes.touched += len(item.edges)
-        self._watch(item, now)
+        self._changes.touched += 1 + len(item.edges)
+
+    def _repeat(self, item: Item, observation: Observation, before: Observation) -> None:
+        """Another read like those before, a moment later: the same grants allow it, and its light lasts longer."""
+        until, at = observation.live_until, observation.last.at
+        for chain in item.edges:
+            light = chain.light
+            if light is None:
+                continue
+            if until > light.read_until:
+                light.read_until = until
+                if until > light.until:
+                    light.until = until
+            if at > light.newest_at:
+                light.newest_at = at
+            if not chain.lit:
+                self._changes.unsettled[chain] = None
+        named = observation.named
+        if named is before.named:
+            return
+        names = [each.grant for each in named]
+        if names != item.named_grants:
+            self._name(item, fell=not set(item.named_grants) <= set(names))
+            self._judge.named(item, names)
+            return
+        for each, chains in zip(named, item.provers, strict=True):
+            for chain in chains:
+                if chain.light is not None and each.live_until > chain.light.read_proven:
+                    chain.light.raise_to(0.0, each.live_until)
 
     def _keep_late(self, account: AccountNode, evidence: Evidence, now: float) -> None:
         """It was not live when it came; it is still told."""
@@ -160,7 +179,7 @@ class Lights:
         chains = tuple(sorted(chain.id for chain in item.edges))
         past = Ended(item.number, item.evidence, item.explained, tuple(item.all_signals()), chains, ended_at)
         self._remember(past)
-        self._link(item, {})
+        self._link(item, {}, fell=False)
         del account.items[observation.key]
         secret = item.secret
         if secret is None:
@@ -203,8 +222,11 @@ class Lights:
         )
         return bool(allowing)
 
-    def _evaluate(self, item: Item, now: float) -> None:
-        """Which chains this read lights: by the grants as of the event, and those named in a read that is still live."""
+    def _evaluate(self, item: Item, now: float, before: Observation | None = None) -> None:
+        """Which chains this read lights: by the grants as of the event, and those named in a read that is still live.
+
+        `before`: the observation as it was last evaluated, where it changed.
+        """
         account, evidence = item.account, item.evidence
         observation = evidence.observation
         last = observation.last
@@ -227,48 +249,47 @@ class Lights:
                     if edges.get(chain, 0.0) is not None:
                         edges[chain] = end
         item.steady = not account.has_tombstones and last.at >= account.fickle_before
-        self._link(item, edges)
-        self._name(item, now)
+        fell = before is not None and observation.live_until < before.live_until
+        self._link(item, edges, fell=fell)
         self._judge.covered(item, allowed=allowed)
         self.recount(item)
 
-    def _link(self, item: Item, edges: dict[Chain, float | None]) -> None:
-        """From now on these are what it lights."""
+    def _link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
+        """From now on these are what it lights. `fell`: it may do so for less long than before."""
         before = item.edges
+        names = {each.grant for each in item.observation.named}
+        fell = fell or not names.issuperset(item.named_grants)
+        fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
         if edges != before:
             self._changes.answers = True
             item.account.lighting += bool(edges) - bool(before)
+        item.edges = edges
         for chain in before:
             if chain not in edges and chain.light is not None:
                 self._changes.touched += 1
                 chain.light.drop(item)
                 chain.light.count_signals(item.counted, -1)
                 self._changes.unsettled[chain] = None
-        observation = item.observation
-        for chain, end in edges.items():
+        for chain in edges:
             if chain.light is None:
                 chain.light = Light()
-            chain.light.until.set(item, observation.live_until if end is None else min(end, observation.live_until))
-            chain.light.newest.set(item, observation.last.at)
             if chain not in before:
                 self._changes.touched += 1
                 chain.light.count_signals(item.counted, 1)
             self._changes.unsettled[chain] = None
-        item.edges = edges
+        self._name(item, fell=fell)
 
-    def _name(self, item: Item, now: float) -> None:
-        """Until when the API server's word for each of its chains holds."""
-        named = item.observation.named
+    def _name(self, item: Item, *, fell: bool) -> None:
+        """Puts it into the light of each of its chains, with what the API server named."""
+        names = [each.grant for each in item.observation.named]
         for chain in item.edges:
             light = chain.light
-            if light is None or chain.grant_name is None:
-                continue
-            until = named_until(named, chain.grant_name)
-            if until > now:
-                light.proven.set(item, until)
-                self._proven_due.at(chain, until)
-            else:
-                light.proven.drop(item)
+            if light is not None:
+                proven = item.proven_in(chain) if chain.grant_name in names else 0.0
+                light.put(item, item.until_in(chain), proven, fell=fell)
+                if proven > 0.0:
+                    self._proven_due.at(chain, proven)
+        item.provers = tuple(tuple(chain for chain in item.edges if chain.grant_name == name) for name in names)
 
     def recount(self, item: Item) -> None:
         """Its signals changed, or may have."""
@@ -315,7 +336,7 @@ class Lights:
             if item.held_open is not was_open and item.edges:
                 self._changes.answers = True
         while (chain := self._proven_due.pop(now)) is not None:
-            until = 0.0 if chain.light is None else chain.light.proven.top()
+            until = chain.light.proven_until if chain.light is not None else 0.0
             if until > now:
                 self._proven_due.at(chain, until)
             elif chain.lit:
@@ -329,13 +350,17 @@ class Lights:
         unsettled, self._changes.unsettled = self._changes.unsettled, {}
         for chain in unsettled:
             self._changes.touched += 1
-            lit = chain.light is not None and chain.light.until.top() > now
+            light = chain.light
+            if light is not None and light.stale:
+                self._changes.touched += len(light.items)
+                light.refresh(chain)
+            lit = light is not None and light.until > now
             if lit is not chain.lit:
                 self._graph.chains.turn(chain, lit=lit)
                 self._flip(chain, now)
             if lit:
                 continue
-            if chain.light is not None and not chain.light.until.values:
+            if light is not None and not light.items:
                 chain.light = None
             if not chain.structural and chain.light is None:
                 self._proven_due.drop(chain)

@@ -187,8 +187,8 @@ def place_of(chain: Chain, now: float) -> ChainPlace:
     light, rank = chain.light, chain.node.exposure.rank
     if not chain.lit or light is None:
         return (DARK, rank, 0, 0.0, chain.id)
-    proven = light.proven.top() > now
-    return (0 if proven else 1, rank, -len(signals_of(chain)), -light.newest.top(), chain.id)
+    proven = light.proven_until > now
+    return (0 if proven else 1, rank, -len(signals_of(chain)), -light.newest_at, chain.id)
 
 
 def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainPlace:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from heapq import nlargest
 from typing import Final, Literal
 
 import msgspec
@@ -169,22 +170,75 @@ class Chain:
 
 
 class Light:
-    """The live evidence of one chain: until when each piece lights it, and until when it names the chain's binding."""
+    """The live evidence of one chain: until when it lights it, until when it names the chain's binding, how new it is.
 
-    __slots__ = ("newest", "proven", "signals", "until")
+    The maxima are exact after `refresh`. Of reads they only rise until something is taken away, so they are plain numbers and
+    are made anew then; a watch that ends falls at any time, so watches are kept in heaps, and never a reason to look at all.
+    """
+
+    __slots__ = ("_watch_proven", "_watch_until", "items", "newest_at", "proven_until", "read_proven", "read_until",
+                 "signals", "stale", "until")  # fmt: skip
 
     def __init__(self) -> None:
-        self.until: Latest[Item] = Latest()
-        self.proven: Latest[Item] = Latest()
-        self.newest: Latest[Item] = Latest()
-        """By event time."""
+        self.items: dict[Item, None] = {}
+        self.until = 0.0
+        """The latest end (epoch seconds) of what lights it."""
+        self.proven_until = 0.0
+        """The latest end of a read in which the API server named the binding."""
+        self.newest_at = 0.0
+        """The newest event time."""
+        self.read_until = 0.0
+        self.read_proven = 0.0
+        self._watch_until: Latest[Item] = Latest()
+        self._watch_proven: Latest[Item] = Latest()
         self.signals: dict[Signal, int] = {}
+        self.stale = False
+        """Whether a maximum of the reads may be too high."""
+
+    def put(self, item: Item, until: float, proven: float, *, fell: bool) -> None:
+        """This evidence lights the chain until then; `proven` 0.0: it never named the binding. `fell`: one may be less than before."""
+        last = item.evidence.observation.last
+        self.items[item] = None
+        if last.verb == "watch":
+            self._watch_until.set(item, until)
+            self._watch_proven.set(item, proven)
+            self.until = max(self.read_until, self._watch_until.top())
+            self.proven_until = max(self.read_proven, self._watch_proven.top())
+        else:
+            self.stale = self.stale or fell
+            self.raise_to(until, proven)
+        if last.at > self.newest_at:
+            self.newest_at = last.at
+
+    def raise_to(self, until: float, proven: float) -> None:
+        """A read of the chain lasts until then."""
+        if until > self.read_until:
+            self.read_until = until
+            self.until = max(self.until, until)
+        if proven > self.read_proven:
+            self.read_proven = proven
+            self.proven_until = max(self.proven_until, proven)
 
     def drop(self, item: Item) -> None:
         """This evidence lights it no longer."""
-        self.until.drop(item)
-        self.proven.drop(item)
-        self.newest.drop(item)
+        del self.items[item]
+        self._watch_until.drop(item)
+        self._watch_proven.drop(item)
+        self.stale = True
+
+    def refresh(self, chain: Chain) -> None:
+        """Makes the maxima exact, after something was taken away."""
+        self.stale = False
+        reads = [item for item in self.items if item.evidence.observation.last.verb != "watch"]
+        self.read_until = max((item.until_in(chain) for item in reads), default=0.0)
+        self.read_proven = max((item.proven_in(chain) for item in reads), default=0.0)
+        self.newest_at = max((item.evidence.observation.last.at for item in self.items), default=0.0)
+        self.until = max(self.read_until, self._watch_until.top())
+        self.proven_until = max(self.read_proven, self._watch_proven.top())
+
+    def newest(self, count: int) -> list[Item]:
+        """The newest pieces of evidence by event time."""
+        return nlargest(count, self.items, key=_place_of_item)
 
     def count_signals(self, signals: Iterable[Signal], by: int) -> None:
         """Adds or takes away these."""
@@ -209,7 +263,7 @@ class Item:
 
     __slots__ = (
         "account", "counted", "disagreed", "edges", "evidence", "explained", "explained_at", "held_open", "judge_at",
-        "named_grants", "number", "reported", "second", "steady",
+        "named_grants", "number", "provers", "reported", "second", "steady",
     )  # fmt: skip
 
     def __init__(self, number: int, account: AccountNode, evidence: Evidence) -> None:
@@ -227,6 +281,8 @@ class Item:
         """Whether it was announced as unexplained."""
         self.disagreed: frozenset[GrantName] = frozenset()
         """What the API server named and the model does not have; counted once each."""
+        self.provers: tuple[tuple[Chain, ...], ...] = ()
+        """For each of `named_grants` the chains that it proves."""
         self.named_grants: list[GrantName] = []
         """What the API server named, as it was last compared with the model."""
         self.held_open = False
@@ -236,6 +292,16 @@ class Item:
         """The signals that its chains count."""
         self.second = 0
         """Its place on the timeline."""
+
+    def until_in(self, chain: Chain) -> float:
+        """Until when it lights this chain; 0.0 where it does not."""
+        end = self.edges.get(chain, 0.0)
+        return self.evidence.observation.live_until if end is None else end
+
+    def proven_in(self, chain: Chain) -> float:
+        """Until when a read of it is live in which the API server named this chain's binding and role; 0.0 for none."""
+        grant = chain.grant_name
+        return max((named.live_until for named in self.evidence.observation.named if named.grant == grant), default=0.0)
 
     @property
     def observation(self) -> Observation:
@@ -256,6 +322,10 @@ class Item:
         if self.account.burst:
             found.add(Signal.BURST)
         return [signal for signal in Signal if signal in found]
+
+
+def _place_of_item(item: Item) -> tuple[float, int]:
+    return (item.evidence.observation.last.at, item.number)
 
 
 def chain_id(workload: Workload, account: Account | None, grant: GrantName | None, scope: Scope) -> str:

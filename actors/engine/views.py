@@ -11,7 +11,6 @@ from typing import Final
 
 from actors.engine.chains import Chains
 from actors.engine.ended import Ended
-from actors.engine.lights import named_until
 from actors.engine.nodes import AccountNode, Chain, Item
 from actors.engine.queries import (
     BehaviorView,
@@ -94,9 +93,9 @@ def _evidence_view(
 def chain_view(chain: Chain, chains: Chains, now: float) -> ChainView:
     """A chain with everything that lights it."""
     light = chain.light
-    until = light.until.top() if light is not None else 0.0
-    proven = light is not None and light.proven.top() > now
-    newest = light.newest.greatest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
+    until = light.until if light is not None else 0.0
+    proven = light is not None and light.proven_until > now
+    newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
     secrets, total = _secrets(chain, chains, now)
     return _chain_view(chain, until, proven, secrets, total, newest, now)
 
@@ -161,9 +160,9 @@ def light_of_secret(chain: Chain, secret: SecretName) -> tuple[float, float, lis
     light, entry = chain.light, chain.entry
     if light is None or entry is None or chain.grant_name is None:
         return 0.0, 0.0, []
-    items = [item for item in items_over(entry.account, secret) if item in light.until.values]
-    until = max((light.until.values[item] for item in items), default=0.0)
-    proven = max((named_until(item.observation.named, chain.grant_name) for item in items), default=0.0)
+    items = [item for item in items_over(entry.account, secret) if chain in item.edges]
+    until = max((item.until_in(chain) for item in items), default=0.0)
+    proven = max((item.proven_in(chain) for item in items), default=0.0)
     return until, min(proven, until), items
 
 
@@ -171,7 +170,7 @@ def _secrets(chain: Chain, chains: Chains, now: float) -> tuple[list[SecretState
     """The known Secrets of the chain's scope, the lit ones first, at most SECRETS_SHOWN_MAX; and how many there are."""
     scope = chain.scope
     if scope.namespace is not None and scope.name is not None:
-        until = chain.light.until.top() if chain.light is not None else 0.0
+        until = chain.light.until if chain.light is not None else 0.0
         return [_state((scope.namespace, scope.name), until, now)], 1
     lit = _lit_secrets(chain, chains, now)
     shown = [_state(secret, lit[secret], now) for secret in sorted(lit)[:SECRETS_SHOWN_MAX]]
@@ -186,17 +185,16 @@ def _lit_secrets(chain: Chain, chains: Chains, now: float) -> dict[SecretName, f
     """Secrets lit inside a wide chain, and until when; no more than the answer can hold."""
     light, entry = chain.light, chain.entry
     found: dict[SecretName, float] = {}
-    if light is None or entry is None or light.until.top() <= now:
+    if light is None or entry is None or light.until <= now:
         return found
-    values = light.until.values
     for collection in entry.account.collections:
-        until = values.get(collection, 0.0)
+        until = collection.until_in(chain)
         region = _common(chain.scope, collection.observation.last.scope)
         if until > now and region is not None:
             for secret in islice(chains.known.within(region), SECRETS_SHOWN_MAX):
                 found[secret] = max(found.get(secret, 0.0), until)
     for secret, items in entry.account.by_secret.items():
-        until = max((values.get(item, 0.0) for item in items), default=0.0)
+        until = max((item.until_in(chain) for item in items), default=0.0)
         if until > now and chain.scope.covers(*secret):
             found[secret] = max(found.get(secret, 0.0), until)
             if len(found) >= 2 * SECRETS_SHOWN_MAX:

@@ -185,7 +185,7 @@ def _take_parts(body: bytes, start: int, end: int, tally: _Tally) -> str | None:
         if cursor.peek() is None:
             return "the body is empty"
         if body[cursor.pos] != _BRACE:
-            raise ScanError(Why.NOT_JSON, cursor.pos)
+            raise ScanError(Why.NO_OBJECT, cursor.pos)
         for key, _ in cursor.members():
             if key == "items" and body[cursor.pos : cursor.pos + 1] == b"[":
                 items, found = Items.LIST, _Tally(tally.received_at)  # of two lists the last one counts, as everywhere

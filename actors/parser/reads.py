@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from actors.evidence import Read
-from actors.parser.memo import Memo
 from actors.parser.names import accounts, holders, scopes, texts
 from actors.parser.reason import named_grants
 from actors.parser.views import Item
@@ -24,8 +23,6 @@ CREDENTIAL_LEN_MAX: Final = 256
 """Longest credential id that is kept: `JTI=<uuid>` or `X509SHA256=<hex>`."""
 QUERY_PAIRS_MAX: Final = 1_000
 """Most parameters of a request URI that are looked at for the timeout."""
-SECONDS_MAX: Final = 4_096
-"""Most seconds whose epoch time is remembered."""
 
 
 def at_of(text: str | None) -> float | None:
@@ -33,22 +30,11 @@ def at_of(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        if len(text) == 27 and text[26] == "Z":  # as the API server writes it; the same second comes again and again
-            return (_seconds[text[:19]] * 1_000_000 + int(text[20:26])) / 1_000_000
         at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
-    return at.timestamp() if at.tzinfo is not None and at.year >= 1970 else None
-
-
-def _second(text: str) -> int:
-    at = datetime.fromisoformat(text + "Z")
-    if at.year < 1970:
-        raise ValueError("before every audit event")
-    return int(at.timestamp())
-
-
-_seconds: Memo[str, int] = Memo(_second, SECONDS_MAX, lambda _, __: True)
+    seconds = at.timestamp() if at.tzinfo is not None else 0.0
+    return seconds if seconds > 0.0 else None
 
 
 def open_s_of(uri: str | None) -> float:
@@ -71,8 +57,8 @@ def _values(query: str, name: str) -> Iterator[str]:
 
 
 def uri_hash_of(uri: str | None) -> int:
-    """64 bits that are the same for the same URI in every process."""
-    return int.from_bytes(hashlib.blake2b((uri or "").encode(), digest_size=8).digest())
+    """64 bits, signed so that every store takes them, which are the same for the same URI in every process."""
+    return int.from_bytes(hashlib.blake2b((uri or "").encode(), digest_size=8).digest(), signed=True)
 
 
 def read_of(item: Item, received_at: float, staged_at: float | None, *, borrowed: bool = False) -> Read:

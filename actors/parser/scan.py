@@ -50,6 +50,7 @@ class Why(enum.Enum):
 
     CUT_SHORT = "cut short: the body ends inside what begins"
     NOT_JSON = "not JSON"
+    NO_OBJECT = "no JSON object"
     TOO_DEEP = f"nested deeper than {DEPTH_MAX} levels"
     TOO_MANY = "more members or items than are read"
 

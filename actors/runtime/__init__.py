@@ -1,10 +1,10 @@
 """Actors on Pykka and Trio: supervised, bounded, watched. Knows nothing of Kubernetes.
 
 Who may import whom inside:
-  specs, clock, histogram, home, errors      nothing of the runtime (specs: types only)
+  specs, states, clock, histogram, home, errors, log   nothing of the runtime (specs: types only)
   events, failure, future, timers            the above
-  mailbox, context, loop                     the above; cells only as types
-  cell, actor, ref                           the above
+  mailbox, context, carry                    the above; cells only as types
+  place, loop, cell, actor, ref              the above
   supervisor, dynamic, root                  cell, actor
   snapshot, system                           everything
 """
@@ -12,7 +12,6 @@ Who may import whom inside:
 from __future__ import annotations
 
 from actors.runtime.actor import Actor
-from actors.runtime.cell import ActorState
 from actors.runtime.clock import Clock, SystemClock, VirtualClock
 from actors.runtime.context import ActorContext, Reply
 from actors.runtime.dynamic import Dynamic, DynamicStatistics
@@ -52,6 +51,7 @@ from actors.runtime.specs import (
     Strategy,
     SupervisorSpec,
 )
+from actors.runtime.states import ActorState
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.system import System, current_system, open_system
 from actors.runtime.timers import Timer

@@ -15,23 +15,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pykka
-import structlog
 
 from actors.runtime.context import ActorContext
 from actors.runtime.future import TrioFuture
+from actors.runtime.log import say_warning
 from actors.runtime.specs import MailboxPolicy
 
 if TYPE_CHECKING:
-    from actors.runtime.cell import Cell, ExitKind
+    from actors.runtime.cell import Cell
     from actors.runtime.ref import ActorRef
+    from actors.runtime.states import ExitKind
 
 if TYPE_CHECKING:
     # For type checkers it stands alone: Pykka types its hooks as plain functions, and ours may be async in every subclass.
     _Base = object
 else:
     _Base = pykka.Actor
-
-log = structlog.get_logger("protector.runtime")
 
 
 class Actor(_Base):
@@ -104,7 +103,7 @@ class Actor(_Base):
 
     async def on_receive(self, message: Any) -> Any:
         """Handle a message; what it returns is the reply of an ask. The default warns, with the type only, and returns None."""
-        log.warning("unexpected message", path=self.actor_urn, message_type=type(message).__name__)
+        say_warning("unexpected message", path=self.actor_urn, message_type=type(message).__name__)
 
     async def on_stop(self) -> None:
         """After the last message of an incarnation that did not fail; within the child's `stop_timeout_s`."""
@@ -140,7 +139,8 @@ class Actor(_Base):
 
     @staticmethod
     def _create_future() -> TrioFuture[Any]:
-        return TrioFuture()
+        future: TrioFuture[Any] = TrioFuture()
+        return future
 
     def _start_actor_loop(self) -> NoReturn:
         raise RuntimeError("an actor runs under a supervisor: use System.start")

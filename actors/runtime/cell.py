@@ -10,24 +10,24 @@ untouched; a group that holds both is split. KeyboardInterrupt and SystemExit en
 
 from __future__ import annotations
 
-import enum
 import inspect
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from msgspec import Struct
 
 from actors.runtime.context import ActorContext, Reply
-from actors.runtime.errors import ActorCrashed, ActorDead, MailboxFull, crash_of
-from actors.runtime.events import DeadLetter, EventKind, LifecycleEvent, Reason
-from actors.runtime.failure import Failure, failure_of
+from actors.runtime.errors import ActorCrashed, ActorDead, MailboxFull
+from actors.runtime.events import EventKind, Reason
 from actors.runtime.future import TrioFuture
-from actors.runtime.loop import LoopState, receive
-from actors.runtime.mailbox import CANCELLED, ConflatingMailbox, Entry, Mailbox, StopRequest
+from actors.runtime.log import say_error
+from actors.runtime.loop import receive
+from actors.runtime.mailbox import Mailbox, StopRequest, mailbox_class
+from actors.runtime.place import Place
 from actors.runtime.specs import MailboxPolicy, Restart
+from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
 from actors.runtime.timers import Timer
 
 if TYPE_CHECKING:
@@ -37,54 +37,28 @@ if TYPE_CHECKING:
     from actors.runtime.system import System
 
 
-class ActorState(enum.Enum):
-    """What is in a place at the moment."""
-
-    STARTING = "starting"
-    """Registered and waiting for its turn, or in `on_start`."""
-    RUNNING = "running"
-    BACKOFF = "backoff"
-    """Waiting for its restart, with its mailbox open."""
-    STOPPED = "stopped"
-    FAILED = "failed"
-    """Given up after too many failures, or failed and not to be restarted."""
+_CLOSED: Final = MailboxPolicy(capacity=0)
+"""Of the mailbox of a place that is not part of a tree yet: it is closed."""
 
 
-class ExitKind(enum.Enum):
-    """How an incarnation ended."""
+class Held:
+    """Timers, promised replies and tasks of one incarnation."""
 
-    NORMAL = "normal"
-    """By its own will: `Actor.stop`, `context.retire`."""
-    SHUTDOWN = "shutdown"
-    """It was told to stop, by `ActorRef.stop` or by its supervisor."""
-    FAILED = "failed"
-    KILLED = "killed"
-    """Cancelled in the middle: `ActorRef.kill`, a stop that took too long, or the end of everything."""
+    __slots__ = ("owed", "tasks", "tasks_done", "timers")
 
-
-class Exit(Struct, frozen=True):
-    """The report of an incarnation's end."""
-
-    kind: ExitKind
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.timers: set[Timer] = set()
+        self.owed: set[Reply] = set()
+        self.tasks: set[trio.CancelScope] = set()
+        self.tasks_done: trio.Event | None = None
 
 
-class StopMode(enum.Enum):
-    """Why a supervisor stops a child."""
-
-    FINAL = "final"
-    RESTART = "restart"
-    """It will come back: its mailbox stays open, and what is queued stays queued."""
-
-
-class Cell(LoopState):
+class Cell(Place):
     """See the module docstring. Attributes without a comment are explained where they are used."""
 
     __slots__ = (
-        "_ends",
-        "_overflow_told_at",
+        "_held",
         "_stopped_event",
-        "_tasks_done",
         "active",
         "args",
         "attempts",
@@ -94,7 +68,6 @@ class Cell(LoopState):
         "initial",
         "kwargs",
         "name",
-        "owed",
         "parent",
         "predecessor",
         "ref",
@@ -107,8 +80,6 @@ class Cell(LoopState):
         "state",
         "stop_mode",
         "stop_timeout_s",
-        "tasks",
-        "timers",
     )
 
     def __init__(self, system: System, path: str) -> None:
@@ -134,19 +105,17 @@ class Cell(LoopState):
         self.retry_at = 0.0
         self.retry_timer: Timer | None = None
         self.predecessor: Cell | None = None
-        self.timers: set[Timer] = set()
-        self.owed: set[Reply] = set()
-        self.tasks: set[trio.CancelScope] = set()
-        self._tasks_done: trio.Event | None = None
-        self._ends: list[TrioFuture[Any]] | None = None
+        self._held: Held | None = None
         self._stopped_event: threading.Event | None = None
-        self._overflow_told_at = float("-inf")
-        self._set_mailbox(Mailbox(self, MailboxPolicy(capacity=0), system.clock.monotonic))
-        self.mailbox.close()
 
     def _set_mailbox(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
         self.put = mailbox.put
+
+    def vacate(self) -> None:
+        """Nothing is to run here yet: the place has a name, and refuses messages."""
+        self._set_mailbox(Mailbox(self, _CLOSED, self.system.clock.monotonic))
+        self.mailbox.close()
 
     def furnish(
         self,
@@ -163,8 +132,15 @@ class Cell(LoopState):
         self.args, self.kwargs = args, kwargs
         self.restart, self.stop_timeout_s = restart, stop_timeout_s
         self.state = ActorState.STARTING
-        make = ConflatingMailbox if actor_class.has_conflate_key() else Mailbox
+        make = mailbox_class(keyed=actor_class.has_conflate_key(), traced=self.system.trace_context)
         self._set_mailbox(make(self, actor_class.mailbox, self.system.clock.monotonic))
+
+    @property
+    def held(self) -> Held:
+        """What the present incarnation has made and has to give back; made when first needed: most of very many actors make none."""
+        if self._held is None:
+            self._held = Held()
+        return self._held
 
     @property
     def supervisor(self) -> Supervisor:
@@ -201,21 +177,19 @@ class Cell(LoopState):
             self.report_end()
 
     async def _incarnate(self) -> Exit:
-        self.incarnation += 1
-        self.context = ActorContext(self)
         kind = ExitKind.KILLED
         with self.scope:
             try:
-                kind = await self._make().live(self)
-            except Exception as error:  # noqa: BLE001 - whatever an actor raises is reported to its supervisor, never lost
-                self.failure = self.failure or error
-            except (BaseExceptionGroup, KeyboardInterrupt, SystemExit) as error:
+                kind = await (self.actor or self.make()).live(self)
+            except (trio.Cancelled, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever an actor raises is reported to its supervisor, never lost
                 self._split(error)
-        if self.tasks:
-            await self._end_tasks()
+        if self._held is not None and self._held.tasks:
+            await self._end_tasks(self._held)
         if self.failure is None:
             return Exit(kind)
-        self._record_failure(self.failure)
+        self.record_failure(self.failure)
         await self._tell_failure(self.failure)
         return Exit(ExitKind.FAILED, self.failure)
 
@@ -232,7 +206,10 @@ class Cell(LoopState):
         if cancelled is not None:
             raise cancelled
 
-    def _make(self) -> Actor:
+    def make(self) -> Actor:
+        """Make the actor of the next incarnation."""
+        self.incarnation += 1
+        self.context = ActorContext(self)
         actor = self.actor_class.__new__(self.actor_class)
         actor.bind(self)
         self.actor = actor
@@ -258,16 +235,17 @@ class Cell(LoopState):
             try:
                 await _maybe(self.actor.on_failure(type(failure), failure, failure.__traceback__))
             except Exception as error:  # noqa: BLE001 - a failing clean-up must not hide the failure
-                self.system.log.error("on_failure failed", path=self.path, error=type(error).__name__)
+                say_error("on_failure failed", path=self.path, error=type(error).__name__)
 
     def _clear(self) -> None:
         """Nothing of an incarnation outlives it: its timers, its promises to answer, its half-handled message."""
         entry, self.current = self.current, None
         if entry is not None and not isinstance(entry.message, StopRequest):
-            self._crash_entry(entry, None)
-        for timer in tuple(self.timers):
+            self.crash_entry(entry, None)
+        held, self._held = self._held, None
+        for timer in tuple(held.timers) if held is not None else ():
             timer.cancel()
-        for reply in tuple(self.owed):
+        for reply in tuple(held.owed) if held is not None else ():
             reply.fail(ActorCrashed(self.path) if self.failure is not None else ActorDead(f"{self.path} stopped"))
         self.mailbox.signal = None
         self.context = None
@@ -279,7 +257,7 @@ class Cell(LoopState):
     def start_task(self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
         """See `ActorContext.start_soon`."""
         scope = trio.CancelScope()
-        self.tasks.add(scope)
+        self.held.tasks.add(scope)
         self.supervisor.nursery.start_soon(self._run_task, scope, async_fn, args)
 
     async def _run_task(
@@ -289,26 +267,25 @@ class Cell(LoopState):
             with scope:
                 try:
                     await async_fn(*args)
-                except Exception as error:  # noqa: BLE001 - as in _incarnate
-                    self.failure = self.failure or error
-                    self.scope.cancel()
-                except (BaseExceptionGroup, KeyboardInterrupt, SystemExit) as error:
+                except (trio.Cancelled, GeneratorExit):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as in _incarnate
                     try:
                         self._split(error)
                     finally:
                         if self.failure is not None:
                             self.scope.cancel()
         finally:
-            self.tasks.discard(scope)
-            if not self.tasks and self._tasks_done is not None:
-                self._tasks_done.set()
+            held = self.held
+            held.tasks.discard(scope)
+            if not held.tasks and held.tasks_done is not None:
+                held.tasks_done.set()
 
-    async def _end_tasks(self) -> None:
-        self._tasks_done = trio.Event()
-        for scope in tuple(self.tasks):
+    async def _end_tasks(self, held: Held) -> None:
+        held.tasks_done = trio.Event()
+        for scope in tuple(held.tasks):
             scope.cancel()
-        await self._tasks_done.wait()
-        self._tasks_done = None
+        await held.tasks_done.wait()
 
     # --- timers ------------------------------------------------------------------------------------------------------
 
@@ -321,7 +298,7 @@ class Cell(LoopState):
 
     def timer_cancelled(self, timer: Timer) -> None:
         """A timer was cancelled: take its message back if it still waits."""
-        self.timers.discard(timer)
+        self.held.timers.discard(timer)
         self.mailbox.withdraw(timer)
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -353,15 +330,14 @@ class Cell(LoopState):
     def retire(self) -> bool:
         """See `ActorContext.retire`."""
         self.mailbox.take_foreign()
-        if self.mailbox.depth() or self.owed or not self.supervisor.release(self):
+        if self.mailbox.depth() or (self._held is not None and self._held.owed) or not self.supervisor.release(self):
             return False
         self.mailbox.close()
-        self.mailbox.post(ExitKind.NORMAL.value)
+        if self.active:
+            self.mailbox.post(ExitKind.NORMAL.value)
+        else:
+            self.finish(ActorState.STOPPED)
         return True
-
-    def on_end(self, future: TrioFuture[Any]) -> None:
-        """Deliver True to `future` when this incarnation has ended."""
-        self._ends = [*(self._ends or ()), future]
 
     async def ended(self) -> None:
         """Wait until there is no task of this place."""
@@ -372,24 +348,18 @@ class Cell(LoopState):
 
     def finish(self, state: ActorState) -> None:
         """Close the place, and those below it: queued asks get `ActorDead`, queued tells become dead letters."""
+        if self.mailbox.limit < 0 and self.state in (ActorState.STOPPED, ActorState.FAILED):
+            return
         for child in (self.children or {}).values():
             child.finish(ActorState.STOPPED)
-        closed = self.mailbox.limit < 0
         self.mailbox.close()
         self.mailbox.drain()
-        if closed and self.state in (ActorState.STOPPED, ActorState.FAILED):
-            return
-        self.state = state
+        if self.state is not ActorState.FAILED:  # given up by its supervisor, which was then given up as well
+            self.state = state
         if self._stopped_event is not None:
             self._stopped_event.set()
         self.publish(EventKind.STOPPED)
         self.notify()
-
-    def report_end(self) -> None:
-        """Tell those who wait for the end of this incarnation."""
-        ends, self._ends = self._ends, None
-        for future in ends or ():
-            future.deliver(True)
 
     def stopped_event(self) -> threading.Event:
         """What Pykka calls `actor_stopped`."""
@@ -398,53 +368,6 @@ class Cell(LoopState):
             if self.mailbox.limit < 0:
                 self._stopped_event.set()
         return self._stopped_event
-
-    # --- what is told of it --------------------------------------------------------------------------------------------
-
-    def publish(self, kind: EventKind, error: str | None = None, message_type: str | None = None) -> None:
-        """Tell the subscribers what happened here."""
-        self.system.events.publish(
-            LifecycleEvent(self.system.clock.now(), kind, self.path, self.incarnation, error, message_type)
-        )
-
-    def overflowed(self) -> None:
-        """The mailbox was full: counted there, told to subscribers at most once a second."""
-        now = trio.current_time()
-        if now - self._overflow_told_at >= 1.0:
-            self._overflow_told_at = now
-            self.publish(EventKind.OVERFLOW)
-
-    def dead_letter(self, message: Any, reason: Reason) -> None:
-        """Record that a message was not handled to its end."""
-        self.system.dead_letters.add(DeadLetter(self.system.clock.now(), self.path, type(message).__name__, reason))
-
-    def _crash_entry(self, entry: Entry, failure: Exception | None) -> None:
-        if entry.message is CANCELLED:
-            return
-        self.dead_letter(entry.message, Reason.CRASHED)
-        if entry.reply is not None:
-            crash = (
-                crash_of(failure, self.path) if failure is not None else ActorCrashed(f"{self.path} was stopped in it")
-            )
-            entry.reply.deliver_error(crash)
-
-    def _record_failure(self, failure: Exception) -> None:
-        entry, self.current = self.current, None
-        message_type = None
-        if entry is not None:
-            message_type = type(entry.message).__name__
-            self._crash_entry(entry, failure)
-        self.failed += 1
-        self.last_failure: Failure | None = failure_of(failure, self.system.clock.now(), message_type)
-        self.publish(EventKind.FAILED, self.last_failure.type, message_type)
-        self.system.log.error(
-            "actor failed",
-            path=self.path,
-            incarnation=self.incarnation,
-            error=self.last_failure.type,
-            message_type=message_type,
-            traceback=self.last_failure.traceback,
-        )
 
 
 async def _maybe(result: Any) -> None:

@@ -30,21 +30,21 @@ TASKS_PER_ACTOR_MAX: Final = 1000
 class Reply:
     """The right to answer one ask, now or later, from any place of the actor's. The first answer counts, later ones do nothing."""
 
-    __slots__ = ("_cell", "_future")
+    __slots__ = ("_future", "_owed")
 
-    def __init__(self, cell: Cell, future: TrioFuture[Any]) -> None:
-        self._cell = cell
+    def __init__(self, owed: set[Reply], future: TrioFuture[Any]) -> None:
+        self._owed = owed
         self._future = future
 
     def set(self, value: Any = None) -> None:
         """Answer with a value."""
         self._future.deliver(value)
-        self._cell.owed.discard(self)
+        self._owed.discard(self)
 
     def fail(self, error: Exception) -> None:
         """Answer with an exception: it is raised where the asker waits, and is no failure of this actor."""
         self._future.deliver_error(error)
-        self._cell.owed.discard(self)
+        self._owed.discard(self)
 
     @property
     def answered(self) -> bool:
@@ -78,16 +78,16 @@ class ActorContext:
     def _timer(self, delay_s: float, message: Any, period_s: float | None) -> Timer:
         cell = self._cell
         self._check_alive()
-        if len(cell.timers) >= TIMERS_PER_ACTOR_MAX:
+        if len(cell.held.timers) >= TIMERS_PER_ACTOR_MAX:
             raise RuntimeError(f"{self.path} has {TIMERS_PER_ACTOR_MAX} pending timers")
 
         def fire(timer: Timer) -> None:
             if timer.period_s is None:
-                cell.timers.discard(timer)
+                cell.held.timers.discard(timer)
             cell.tick(message, timer)
 
         timer = self.system.timers.add(delay_s, fire, period_s=period_s)
-        cell.timers.add(timer)
+        cell.held.timers.add(timer)
         timer.on_cancel(cell.timer_cancelled)
         return timer
 
@@ -98,11 +98,11 @@ class ActorContext:
         if entry is None:
             raise RuntimeError("reply_later() is for on_receive, while it handles a message")
         future, entry.reply = entry.reply, None
-        reply = Reply(cell, future if future is not None else TrioFuture())
+        reply = Reply(cell.held.owed, future if future is not None else TrioFuture())
         if future is not None:
-            if len(cell.owed) >= LATER_REPLIES_MAX:
+            if len(cell.held.owed) >= LATER_REPLIES_MAX:
                 raise RuntimeError(f"{self.path} owes {LATER_REPLIES_MAX} replies")
-            cell.owed.add(reply)
+            cell.held.owed.add(reply)
         return reply
 
     def start_soon(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
@@ -111,7 +111,7 @@ class ActorContext:
         An exception of it is a failure of the actor.
         """
         self._check_alive()
-        if len(self._cell.tasks) >= TASKS_PER_ACTOR_MAX:
+        if len(self._cell.held.tasks) >= TASKS_PER_ACTOR_MAX:
             raise RuntimeError(f"{self.path} has {TASKS_PER_ACTOR_MAX} tasks")
         self._cell.start_task(async_fn, args)
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec import Struct
 
-from actors.runtime.cell import ActorState, Cell, Exit, StopMode
+from actors.runtime.cell import Cell
 from actors.runtime.errors import ActorDead, TooManyChildren
+from actors.runtime.log import say_error, say_warning
 from actors.runtime.specs import DynamicSpec, SupervisorSpec, check_name
+from actors.runtime.states import ActorState, Exit, StopMode
 from actors.runtime.supervisor import KILL_GRACE_S, Supervisor, count_within
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ class DynamicSupervisor(Supervisor):
 
     def exhausted(self, child: Cell, exit_: Exit) -> None:
         """Give this child up; when too many are given up the fault is not theirs: escalate."""
-        self._cell.system.log.error("child given up", path=child.path)
+        say_error("child given up", path=child.path)
         self._dynamic.given_up += 1
         self._dynamic.remove(child)
         child.finish(ActorState.FAILED)
@@ -197,7 +199,7 @@ class DynamicSupervisor(Supervisor):
             await self._all_gone()
         for child in children:
             if child.active:
-                self._cell.system.log.warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
+                say_warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
                 child.scope.cancel()
         with trio.move_on_after(KILL_GRACE_S):
             await self._all_gone()

@@ -52,6 +52,13 @@ class SystemFailed(Exception):
     """The root supervisor gave up, and with it the system. Raised out of `open_system`; `__cause__` is the last failure."""
 
 
+def origin(error: BaseException | None) -> BaseException | None:
+    """What was the matter in the first place: the cause behind one `Escalated` or several."""
+    while isinstance(error, Escalated) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 @functools.lru_cache(maxsize=256)
 def _both(error_class: type[Exception]) -> type[ActorCrashed]:
     """A class that is both `ActorCrashed` and `error_class`; plain `ActorCrashed` where Python cannot combine the two."""

@@ -64,8 +64,10 @@ class TrioFuture(pykka.Future[T]):
     def set_exception(self, exc_info: Any = None) -> None:
         """Set an exception, by default the one being handled. queue.Full if there is a result or a get hook already."""
         exc_type, error, traceback = exc_info if exc_info is not None else sys.exc_info()
-        if error is None:
+        if error is None and exc_type is not None:
             error = exc_type()
+        if error is None:
+            raise TypeError("set_exception() needs an exception, given or being handled")
         if not self.deliver_error(error.with_traceback(traceback)):
             raise queue.Full
 

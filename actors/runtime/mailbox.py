@@ -9,6 +9,7 @@ every put raises `ActorDead`.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -36,6 +37,8 @@ class Entry(Struct, gc=False, eq=False):
     key: Hashable = None
     task: Any = None
     """The task that waits for room with it, while it stands in line."""
+    context: Any = None
+    """The teller's context variables, in a system that carries them."""
 
 
 class Cancelled:
@@ -90,7 +93,7 @@ class Mailbox:
         """Those who wait for room, in order."""
         self._index: dict[Hashable, Entry] | None = None
         """Queued messages by their key."""
-        self._foreign: deque[tuple[Any, TrioFuture[Any] | None]] | None = None
+        self._foreign: deque[tuple[Any, TrioFuture[Any] | None, contextvars.Context | None]] | None = None
         """What other threads have put and the loop has not yet moved into the queue; bounded by the capacity."""
 
     # --- putting -------------------------------------------------------------------------------------------------
@@ -212,7 +215,7 @@ class Mailbox:
             if waiting >= self.limit or (not replaces and waiting + len(self.queue) >= self.limit):
                 self.overflows += 1
                 raise MailboxFull(f"{self._cell.path} holds {self.limit} messages")
-            self._foreign.append((message, reply))
+            self._foreign.append((message, reply, self._context()))
         if waiting == 0:  # else somebody has asked the loop to come already
             try:
                 token.run_sync_soon(self.take_foreign)
@@ -223,12 +226,19 @@ class Mailbox:
         """On the Trio thread: move what other threads have put into the queue."""
         with _foreign_lock:
             foreign, self._foreign = self._foreign, None
-        for message, reply in foreign or ():
+        for message, reply, context in foreign or ():
             try:
-                self.put(message, reply)
+                if context is None:
+                    self.put(message, reply)
+                else:
+                    context.run(self.put, message, reply)
             except (MailboxFull, ActorDead) as error:
                 reason = Reason.FULL if isinstance(error, MailboxFull) else Reason.DEAD
                 self.refuse(Entry(message, reply, 0.0), reason, error)
+
+    def _context(self) -> contextvars.Context | None:
+        """What travels with a message besides itself: nothing, but see `TracedMailbox`."""
+        return None
 
     # --- taking --------------------------------------------------------------------------------------------------
 
@@ -324,3 +334,37 @@ class ConflatingMailbox(Mailbox):
                 self.put_keyed(message, key)
                 return
         Mailbox.put(self, message, reply)
+
+
+class TracedMailbox(Mailbox):
+    """A mailbox of a system with `trace_context`: each entry carries its teller's context variables."""
+
+    __slots__ = ()
+
+    def put(self, message: Any, reply: TrioFuture[Any] | None = None) -> None:
+        """As in any mailbox, with the context."""
+        super().put(message, reply)
+        if self.queue and self.queue[-1].context is None:
+            self.queue[-1].context = self._context()
+
+    def admit(self) -> None:
+        """As in any mailbox; what stood in line gets the context of the one who let it in, for want of its own."""
+        super().admit()
+        if self.queue and self.queue[-1].context is None:
+            self.queue[-1].context = self._context()
+
+    def _context(self) -> contextvars.Context | None:
+        return contextvars.copy_context()
+
+
+class TracedConflatingMailbox(TracedMailbox, ConflatingMailbox):
+    """Both; a merged message keeps the context of the first."""
+
+    __slots__ = ()
+
+
+def mailbox_class(*, keyed: bool, traced: bool) -> type[Mailbox]:
+    """The mailbox for an actor class that names keys or does not, in a system that carries context variables or does not."""
+    if traced:
+        return TracedConflatingMailbox if keyed else TracedMailbox
+    return ConflatingMailbox if keyed else Mailbox

@@ -5,6 +5,7 @@ Counterpart: `Cell` (cell.py). On the Trio thread nothing here blocks; from othe
 
 from __future__ import annotations
 
+import contextlib
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -157,4 +158,5 @@ class ActorRef(pykka.ActorRef[Any]):
         if get_ident() == self._thread_id:
             self._cell.kill()
         else:
-            self._cell.system.home.token.run_sync_soon(self._cell.kill)
+            with contextlib.suppress(trio.RunFinishedError):
+                self._cell.system.home.token.run_sync_soon(self._cell.kill)

@@ -5,7 +5,8 @@ Counterpart: `System.start` waits for its children and raises; `System.exited` e
 
 from __future__ import annotations
 
-from actors.runtime.cell import ActorState, Cell, Exit
+from actors.runtime.cell import Cell
+from actors.runtime.states import ActorState, Exit
 from actors.runtime.supervisor import Supervisor
 
 
@@ -16,6 +17,7 @@ class RootSupervisor(Supervisor):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they came
         self.start_errors: dict[str, Exception | None] = {}
         """Why a child never came up, until `System.start` has raised it."""
+        self.spawned: set[Cell] = set()
 
     def exhausted(self, child: Cell, exit_: Exit) -> None:
         """A child that was never up is the caller's of `System.start` to judge; any other ends the system."""
@@ -24,3 +26,15 @@ class RootSupervisor(Supervisor):
             return
         self.start_errors[child.path] = exit_.error
         child.finish(ActorState.FAILED)
+
+    def ended(self, child: Cell, exit_: Exit) -> None:
+        """What `System.spawn` started leaves the tree: there is no bound on how many come and go."""
+        super().ended(child, exit_)
+        if child in self.spawned:
+            self.forget(child)
+
+    def forget(self, child: Cell) -> None:
+        """Take what `System.spawn` started out of the tree."""
+        self.spawned.discard(child)
+        self.cell.system.unregister(child)
+        (self.cell.children or {}).pop(child.name, None)

@@ -12,13 +12,14 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from actors.runtime.cell import ActorState, Cell
+from actors.runtime.cell import Cell
 from actors.runtime.dynamic import DynamicSupervisor
 from actors.runtime.failure import Failure
 from actors.runtime.histogram import percentile_s
-from actors.runtime.loop import MORE_TYPES, MoreTypes
 from actors.runtime.mailbox import Cancelled
+from actors.runtime.place import MORE_TYPES, MoreTypes
 from actors.runtime.specs import Intensity
+from actors.runtime.states import ActorState
 from actors.runtime.supervisor import Supervisor
 
 

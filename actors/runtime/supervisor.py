@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from actors.runtime.actor import Actor
-from actors.runtime.cell import ActorState, Cell, Exit, ExitKind, StopMode
+from actors.runtime.cell import Cell
 from actors.runtime.errors import Escalated
 from actors.runtime.events import EventKind, LifecycleEvent
+from actors.runtime.log import say_error, say_warning
 from actors.runtime.specs import Backoff, Intensity, Restart, Strategy
+from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
 
 if TYPE_CHECKING:
     from actors.runtime.specs import SupervisorSpec
@@ -79,22 +81,18 @@ class Supervisor(Actor):
     async def on_start(self) -> None:
         """Start the children in order, each after the one before is up."""
         for child in self.children():
-            if self._must_end():
-                return
-            if child.state in (ActorState.STARTING, ActorState.BACKOFF) and not child.active and not child.retry_timer:
+            if child.mailbox.limit >= 0 and not child.active and child.retry_timer is None:
                 self.spawn(child)
             await self.settled(child)
-
-    def _must_end(self) -> bool:
-        """Whether a stop or an escalation waits to be seen; raises the latter."""
-        signal = self._cell.mailbox.signal
-        if isinstance(signal, Exception):
-            raise signal
-        return signal is not None
+            signal = self._cell.mailbox.signal
+            if isinstance(signal, Exception):
+                raise signal
+            if signal is not None:
+                return
 
     async def settled(self, child: Cell) -> None:
-        """Wait until `child` is up or down for good. Raises `Escalated` if this supervisor gives up meanwhile."""
-        while child.state in (ActorState.STARTING, ActorState.BACKOFF) and not self._must_end():
+        """Wait until `child` is up or down for good, or until this supervisor has to end itself."""
+        while child.state in (ActorState.STARTING, ActorState.BACKOFF) and self._cell.mailbox.signal is None:
             await self.changed()
 
     async def changed(self) -> None:
@@ -165,7 +163,7 @@ class Supervisor(Actor):
         failure = Escalated(f"{self._cell.path} gave up on {child.path}")
         failure.__cause__ = exit_.error
         self._cell.publish(EventKind.ESCALATED, child.last_failure.type if child.last_failure else None)
-        self._cell.system.log.error("supervisor gave up", path=self._cell.path, child=child.path)
+        say_error("supervisor gave up", path=self._cell.path, child=child.path)
         self._cell.mailbox.post(failure)
         self.notify()
 
@@ -202,7 +200,7 @@ class Supervisor(Actor):
                 system.clock.now(), EventKind.RESTARTING, child.path, child.incarnation, error, delay_s=delay_s
             )
         )
-        system.log.warning("actor restarts", path=child.path, delay_s=round(delay_s, 3), attempt=child.attempts)
+        say_warning("actor restarts", path=child.path, delay_s=round(delay_s, 3), attempt=child.attempts)
 
     def _retry(self, child: Cell) -> None:
         if not self._closing and child.state is ActorState.BACKOFF and not child.active:
@@ -255,7 +253,7 @@ class Supervisor(Actor):
         with trio.move_on_after(child.stop_timeout_s):
             await self._gone(child)
         if child.active:
-            self._cell.system.log.warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
+            say_warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
             child.scope.cancel()
             with trio.move_on_after(KILL_GRACE_S if math.isfinite(child.stop_timeout_s) else math.inf):
                 await self._gone(child)

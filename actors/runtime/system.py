@@ -14,14 +14,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-import structlog
 import trio
 
 from actors.runtime.actor import Actor
-from actors.runtime.cell import ActorState, Cell, Exit, ExitKind, StopMode
+from actors.runtime.cell import Cell
 from actors.runtime.clock import Clock, SystemClock
 from actors.runtime.dynamic import Dynamic, DynamicSupervisor
-from actors.runtime.errors import StartFailed, SystemFailed
+from actors.runtime.errors import StartFailed, SystemFailed, origin
 from actors.runtime.events import DeadLetters, EventStream, Subscription
 from actors.runtime.failure import types_of
 from actors.runtime.future import TrioFuture
@@ -38,6 +37,7 @@ from actors.runtime.specs import (
     SupervisorSpec,
     check_name,
 )
+from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.timers import Timers
 
@@ -76,13 +76,23 @@ def open_system(
     seed: int | None = None,
     intensity: Intensity = ROOT_INTENSITY,
     stop_timeout_s: float = STOP_TIMEOUT_S,
+    trace_context: bool = False,
 ) -> System:
     """A system, to be used as `async with open_system("protector") as system`. Its root actor's path is `/<name>`.
 
-    `seed`: of the jitter, for tests. Raises `SystemFailed` out of the `async with` when the root gives up, and otherwise what the
+    `seed`: of the jitter, for tests. `trace_context`: context variables travel with each message, for a copy of them a tell.
+    Raises `SystemFailed` out of the `async with` when the root gives up, and otherwise what the
     body raised; `stop_timeout_s` bounds the stop at its end.
     """
-    return System(name, clock=clock, intercept=intercept, seed=seed, intensity=intensity, stop_timeout_s=stop_timeout_s)
+    return System(
+        name,
+        clock=clock,
+        intercept=intercept,
+        seed=seed,
+        intensity=intensity,
+        stop_timeout_s=stop_timeout_s,
+        trace_context=trace_context,
+    )
 
 
 class System:
@@ -97,15 +107,16 @@ class System:
         seed: int | None = None,
         intensity: Intensity = ROOT_INTENSITY,
         stop_timeout_s: float = STOP_TIMEOUT_S,
+        trace_context: bool = False,
     ) -> None:
         self.name = check_name(name)
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.intercept = intercept
+        self.trace_context = trace_context
         self.rng = random.Random(seed)  # noqa: S311 - jitter, nothing to guess
         self.timers = Timers()
         self.events = EventStream()
         self.dead_letters = DeadLetters()
-        self.log = structlog.get_logger("protector.runtime")
         self._intensity = intensity
         self._stop_timeout_s = stop_timeout_s
         self._cells: dict[str, Cell] = {}
@@ -197,11 +208,17 @@ class System:
         """
         cells = [self._furnish(self._root, spec) for spec in specs]
         root = self._root_actor()
-        for cell in cells:
+        for index, cell in enumerate(cells):
             root.spawn(cell)
             await root.settled(cell)
-            if cell.state is ActorState.FAILED:
-                raise StartFailed(f"{cell.path} did not start") from root.start_errors.pop(cell.path, None)
+            if cell.state is ActorState.FAILED and cell.initial:
+                for other in cells[index + 1 :]:
+                    other.finish(ActorState.STOPPED)
+                error = origin(root.start_errors.pop(cell.path, None))
+                said = types_of(error) if error is not None else "it failed"
+                raise StartFailed(f"{cell.path} did not start: {said}") from error
+        if self._root.stop_mode is not None:
+            raise RuntimeError("the system was stopped while it started")
 
     def spawn(self, actor_class: type[Actor], *args: Any, **kwargs: Any) -> ActorRef:
         """Start `actor_class(*args, **kwargs)` directly under the root, without waiting and without restarts. Any thread of Trio's."""
@@ -210,7 +227,14 @@ class System:
         self._spawned += 1
         child = Child(f"{actor_class.__name__}-{self._spawned}", actor_class, args, kwargs, restart=Restart.TEMPORARY)
         cell = self._furnish(self._root, child)
-        self._root_actor().spawn(cell)
+        root = self._root_actor()
+        root.spawned.add(cell)
+        try:
+            cell.make()  # now, in the caller, as in Pykka: what __init__ raises is the caller's, and proxies can look at it
+        except BaseException:
+            root.forget(cell)
+            raise
+        root.spawn(cell)
         return cell.ref
 
     def _root_actor(self) -> RootSupervisor:
@@ -251,6 +275,7 @@ class System:
             if not path.startswith(f"/{self.name}/"):
                 raise ValueError(f"paths of this system begin with /{self.name}/")
             cell = self._cells[path] = Cell(self, path)
+            cell.vacate()
         return cell.ref
 
     def dynamic(self, path: str) -> Dynamic:
@@ -302,5 +327,5 @@ class System:
         cell.finish(ActorState.FAILED if exit_.error is not None else ActorState.STOPPED)
         if exit_.error is not None:
             failure = SystemFailed(f"{self.name} gave up: {types_of(exit_.error)}")
-            failure.__cause__ = exit_.error.__cause__ or exit_.error
+            failure.__cause__ = origin(exit_.error)
             self.abort(failure)

@@ -18,7 +18,7 @@ from actors.store.entry import Entry
 
 TICKS_PER_S: Final = 2
 """Pages a second."""
-PAGE_MAX: Final = 4096
+PAGE_MAX: Final = 2048
 """Entries on one page; half a second with more of them has several."""
 _RUNNING_BITS: Final = 20
 _RUNNING: Final = (1 << _RUNNING_BITS) - 1

@@ -39,7 +39,7 @@ class Window(Entries):
     def __init__(
         self, ttl_s: float, capacity: int, epoch: int, first_read: Callable[[Read, float], bool] = _never
     ) -> None:
-        """`ttl_s` > 0; `capacity`: live observations; `epoch`: of all versions; `first_read(read, now)`: asked at each new observation."""
+        """`ttl_s` > 0; `capacity`: live ones; `epoch`: of all versions; `first_read(read, now)`: asked for new ones."""
         super().__init__(ttl_s, capacity, epoch)
         self._first_read = first_read
 
@@ -73,10 +73,10 @@ class Window(Entries):
             Observation(
                 was.key,
                 last,
-                was.first_seen if was.first_seen <= read.at else read.at,
+                was.first_seen if was.first_seen <= read.at else read.at,  # noqa: FURB136 - min() costs 80 ns, each read
                 arrived_at,
                 was.count + 1,
-                live_until if live_until > was.live_until else was.live_until,
+                live_until if live_until > was.live_until else was.live_until,  # noqa: FURB136 - as above
                 0.0,
                 was.named if read.named is None else with_named(was.named, read.named, live_until),
                 self.version + 1,

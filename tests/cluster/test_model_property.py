@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kube_objects import binding, controlled_by, decoded, kube, pod, role, rule
@@ -72,6 +73,7 @@ def follow(model: ClusterModel, known: dict[RecordKey, list[Record]], at: tuple[
     return at
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(STEPS)
 def test_incremental_equals_rebuilt(steps: list[tuple[dict, bool]]) -> None:
@@ -107,6 +109,7 @@ def _without_accounts(records: dict[RecordKey, Record]) -> dict[RecordKey, Recor
     }
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(STEPS)
 def test_everything_is_forgotten_in_the_end(steps: list[tuple[dict, bool]]) -> None:

@@ -67,7 +67,9 @@ class World:
     def route(self, name: str, to: str, addresses: tuple[str, ...] = ("203.0.113.7",), **more: Any) -> Route:
         return Route("Ingress", "app", name, (("app", to),), addresses, **more)
 
-    def role(self, name: str, verbs: str = "get", names: tuple[str, ...] = (), ns: str | None = "app", **more: Any) -> Role:
+    def role(
+        self, name: str, verbs: str = "get", names: tuple[str, ...] = (), ns: str | None = "app", **more: Any
+    ) -> Role:
         rules = (Rule(tuple(verbs.split(",")), ("",), ("secrets",), names),)
         kind = "ClusterRole" if ns is None else "Role"
         return Role(name=ObjectName(kind, ns, name), rules=more.pop("rules", rules), **more)
@@ -83,7 +85,9 @@ class World:
         role_kind = more.pop("role_kind", "ClusterRole" if ns is None else "Role")
         return Binding(ObjectName(kind, ns, name), role_kind, role or name, (subject,), **more)
 
-    def grant(self, name: str, to: str = "app/reader", verbs: str = "get", names: tuple[str, ...] = (), ns: str | None = "app") -> None:
+    def grant(
+        self, name: str, to: str = "app/reader", verbs: str = "get", names: tuple[str, ...] = (), ns: str | None = "app"
+    ) -> None:
         """A role and its binding, both called `name`."""
         self.apply(self.role(name, verbs, names, ns), self.binding(name, to, ns=ns))
 
@@ -119,7 +123,9 @@ class World:
         observation = self.observe(account, verb, secret, **more)
         self.send(observation.account, [observation])
 
-    def send(self, account: Account, observations: list[Observation], ended: tuple[Any, ...] = (), *, full: bool = False) -> bool:
+    def send(
+        self, account: Account, observations: list[Observation], ended: tuple[Any, ...] = (), *, full: bool = False
+    ) -> bool:
         pods = AccountPods(account, tuple(pod for pod in self.pods.values() if pod.account == account))
         evidence = tuple(attribute(each, pods, self.now) for each in observations)
         base = self.versions.get(account, 0)
@@ -160,7 +166,11 @@ class World:
     def lit(self, **query: Any) -> set[tuple[str, str | None, str]]:
         """(workload, binding, objective) of the chains that are lit."""
         return {
-            (c.entry.name, c.grant and c.grant.binding.name, f"{c.objective.namespace or '*'}/{c.objective.name or '*'}")
+            (
+                c.entry.name,
+                c.grant and c.grant.binding.name,
+                f"{c.objective.namespace or '*'}/{c.objective.name or '*'}",
+            )
             for c in self.chains(**query)
             if c.corroborated
         }

@@ -13,7 +13,7 @@ def test_a_read_lights_the_chain_of_the_grant_that_allows_it(world):
     world.grant("named", names=("db",))
     world.read("app/reader", "get", "app/db", pod="web-1")
     assert {("web", "named", "app/db")} == world.lit()
-    assert ["possible"] == [chain.corroboration for chain in world.chains(corroborated=True)]
+    assert [chain.corroboration for chain in world.chains(corroborated=True)] == ["possible"]
 
 
 def test_secret_a_never_lights_secret_b_in_a_wildcard_chain(world):
@@ -24,7 +24,7 @@ def test_secret_a_never_lights_secret_b_in_a_wildcard_chain(world):
     world.read("app/reader", "get", "app/a", pod="web-1")
     world.read("app/other", "get", "app/b", pod="job-1")
     states = {s.name: s.corroborated for c in world.chains(account=("app", "reader")) for s in c.secrets}
-    assert {"a": True, "b": False} == states
+    assert states == {"a": True, "b": False}
 
 
 def test_an_api_read_never_lights_a_mount_chain(world):
@@ -32,7 +32,7 @@ def test_an_api_read_never_lights_a_mount_chain(world):
     world.apply(world.pod("web-1", mounts=("db",)))
     world.grant("named", names=("db",))
     world.read("app/reader", "get", "app/db", pod="web-1")
-    assert {"rbac-granted": True, "mounted": False} == {c.reach: c.corroborated for c in world.chains()}
+    assert {c.reach: c.corroborated for c in world.chains()} == {"rbac-granted": True, "mounted": False}
 
 
 def test_an_event_naming_pod_1_never_lights_pod_2(world):
@@ -117,7 +117,7 @@ def test_a_borrowed_read_lights_nothing(world):
     world.grant("all")
     world.read("app/reader", "get", "app/db", pod="web-1", borrowed=True)
     assert set() == world.lit()
-    assert [["impersonated"]] == [e.signals for e in world.evidence()]
+    assert [e.signals for e in world.evidence()] == [["impersonated"]]
 
 
 def test_a_chain_is_proven_if_and_only_if_its_binding_was_named(world):
@@ -127,7 +127,7 @@ def test_a_chain_is_proven_if_and_only_if_its_binding_was_named(world):
     world.grant("second")
     world.read("app/reader", "get", "app/db", pod="web-1", named=world.named("second"))
     found = {c.grant.binding.name: c.corroboration for c in world.chains()}
-    assert {"first": "possible", "second": "proven"} == found
+    assert found == {"first": "possible", "second": "proven"}
 
 
 def test_proven_ends_with_the_read_that_named_the_binding(world):
@@ -141,7 +141,7 @@ def test_proven_ends_with_the_read_that_named_the_binding(world):
     before = world.engine.revision
     world.wait(100)
     found = {c.grant.binding.name: c.corroboration for c in world.chains()}
-    assert {"first": "possible", "second": "proven"} == found
+    assert found == {"first": "possible", "second": "proven"}
     assert before < world.engine.revision
 
 
@@ -151,9 +151,9 @@ def test_bind_read_unbind_leaves_the_chain_lit_and_marked_revoked(world):
     world.grant("brief")
     world.read("app/reader", "get", "app/db", pod="web-1")
     world.apply(world.binding("brief", "app/reader", gone_at=world.now + 10))
-    assert [(True, True)] == [(c.corroborated, c.grant.revoked) for c in world.chains()]
+    assert [(c.corroborated, c.grant.revoked) for c in world.chains()] == [(True, True)]
     world.wait(300)
-    assert [] == world.chains()
+    assert world.chains() == []
 
 
 def test_a_read_after_the_binding_went_lights_nothing(world):
@@ -194,9 +194,9 @@ def test_a_gone_pods_read_is_exact_and_keeps_its_chain_visible(world):
     world.apply(world.pod("job-1", gone_at=world.now + 1, finished=True))
     world.reattribute()
     assert {("job", "all", "app/*")} == world.lit()
-    assert ["exact"] == [e.attribution for e in world.evidence()]
+    assert [e.attribution for e in world.evidence()] == ["exact"]
     world.wait(300)
-    assert [] == world.chains()
+    assert world.chains() == []
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
@@ -206,8 +206,9 @@ def test_a_collection_read_lights_every_known_secret_of_its_scope(world, verb):
     world.grant("wide", verbs="list,watch", ns=None)
     world.read("app/reader", verb, "app/*", pod="web-1")
     chain = world.chains(account=("app", "reader"), corroborated=True)[0]
-    assert {("app", "mounted"): True, ("other", "elsewhere"): False} == {
-        (s.namespace, s.name): s.corroborated for s in chain.secrets
+    assert {(s.namespace, s.name): s.corroborated for s in chain.secrets} == {
+        ("app", "mounted"): True,
+        ("other", "elsewhere"): False,
     }
 
 
@@ -221,7 +222,7 @@ def test_a_chain_lives_as_long_as_the_latest_of_what_lights_it(world):
     latest = world.chains()[0].expires_at
     world.wait(200)
     assert [latest] == [c.expires_at for c in world.chains() if c.corroborated]
-    assert ["app/b"] == [e.behavior.secret for e in world.chains()[0].evidence]
+    assert [e.behavior.secret for e in world.chains()[0].evidence] == ["app/b"]
 
 
 def test_expiry_flips_to_the_tick(world):
@@ -233,7 +234,7 @@ def test_expiry_flips_to_the_tick(world):
     assert {("web", "all", "app/*")} == world.lit()
     world.wait(0.001)
     assert set() == world.lit()
-    assert ["chain.corroborated", "chain.expired"] == [flip.event for flip in world.flips]
+    assert [flip.event for flip in world.flips] == ["chain.corroborated", "chain.expired"]
 
 
 def test_a_question_alone_sees_what_has_ended(world):
@@ -243,7 +244,7 @@ def test_a_question_alone_sees_what_has_ended(world):
     world.read("app/reader", "get", "app/db", pod="web-1")
     world.now += 300
     assert set() == world.lit()
-    assert ["chain.expired"] == [flip.event for flip in world.engine.take_flips()]
+    assert [flip.event for flip in world.engine.take_flips()] == ["chain.expired"]
 
 
 def test_a_watch_whose_end_arrives_makes_the_light_shorter(world):
@@ -254,7 +255,7 @@ def test_a_watch_whose_end_arrives_makes_the_light_shorter(world):
     far = world.chains()[0].expires_at
     world.read("app/reader", "watch", "app/*", pod="web-1", live_until=world.now + 300)
     assert far > world.chains()[0].expires_at
-    assert [False] == [e.held_open for e in world.evidence()]
+    assert [e.held_open for e in world.evidence()] == [False]
 
 
 def test_held_open_ends_by_time_and_is_a_change(world):
@@ -265,7 +266,7 @@ def test_held_open_ends_by_time_and_is_a_change(world):
     before = world.engine.revision
     world.wait(100)
     assert before + 1 == world.engine.revision
-    assert [(True, False)] == [(e.live, e.held_open) for e in world.evidence()]
+    assert [(e.live, e.held_open) for e in world.evidence()] == [(True, False)]
 
 
 def test_evidence_that_ended_stays_queryable_for_an_hour(world):
@@ -277,7 +278,7 @@ def test_evidence_that_ended_stays_queryable_for_an_hour(world):
     world.wait(300)
     assert [(False, ids)] == [(e.live, e.chains) for e in world.evidence()]
     world.wait(3600)
-    assert [] == world.evidence()
+    assert world.evidence() == []
 
 
 def test_a_read_that_came_too_late_is_told_and_lights_nothing(world):
@@ -286,7 +287,7 @@ def test_a_read_that_came_too_late_is_told_and_lights_nothing(world):
     world.grant("all")
     world.read("app/reader", "get", "app/db", pod="web-1", age_s=400)
     assert set() == world.lit()
-    assert [False] == [e.live for e in world.evidence()]
+    assert [e.live for e in world.evidence()] == [False]
 
 
 def test_an_evicted_observation_goes_dark(world):
@@ -307,9 +308,9 @@ def test_a_gap_is_not_applied(world):
     account = next(iter(world.observations))
     world.versions[account] += 1
     assert not world.send(account, [world.observe("app/reader", "get", "app/b", pod="web-1")])
-    assert ["app/a"] == [e.behavior.secret for e in world.evidence()]
+    assert [e.behavior.secret for e in world.evidence()] == ["app/a"]
     assert world.send(account, list(world.observations[account].values()), full=True)
-    assert 2 == len(world.evidence())
+    assert len(world.evidence()) == 2
 
 
 def test_a_group_grant_lights_the_account_that_read(world):
@@ -318,7 +319,7 @@ def test_a_group_grant_lights_the_account_that_read(world):
     world.grant("group", to="system:serviceaccounts:app")
     world.read("app/other", "get", "app/db", pod="job-1")
     assert {("job", "group", "app/*")} == world.lit()
-    assert 2 == len(world.chains())
+    assert len(world.chains()) == 2
 
 
 def test_twenty_distinct_secrets_are_a_burst(world):
@@ -327,13 +328,13 @@ def test_twenty_distinct_secrets_are_a_burst(world):
     world.grant("all")
     for number in range(19):
         world.read("app/reader", "get", f"app/s{number}", pod="web-1")
-    assert [] == world.chains(signal="burst")
+    assert world.chains(signal="burst") == []
     world.wait(10)
     world.read("app/reader", "get", "app/s19", pod="web-1")
-    assert 1 == len(world.chains(signal="burst"))
-    assert 20 == len(world.evidence(signal="burst"))
+    assert len(world.chains(signal="burst")) == 1
+    assert len(world.evidence(signal="burst")) == 20
     world.wait(290)
-    assert [] == world.chains(signal="burst")
+    assert world.chains(signal="burst") == []
 
 
 # --- counterparts of the tests of the change this grew out of ---
@@ -345,8 +346,8 @@ def test_api_read_attaches_to_the_workload_running_as_the_account(world):
     world.grant("named", names=("db-creds",))
     world.read("app/reader", "get", "app/db-creds")
     found = world.evidence()[0]
-    assert ["web"] == [w.name for w in found.workloads]
-    assert ("secret_read", "app/db-creds", "api") == (found.behavior.kind, found.behavior.secret, found.behavior.source)
+    assert [w.name for w in found.workloads] == ["web"]
+    assert (found.behavior.kind, found.behavior.secret, found.behavior.source) == ("secret_read", "app/db-creds", "api")
 
 
 def test_api_read_corroborates_the_granted_chain_end_to_end(world):
@@ -355,7 +356,7 @@ def test_api_read_corroborates_the_granted_chain_end_to_end(world):
     world.grant("named", names=("db-creds",))
     world.read("app/reader", "get", "app/db-creds")
     chain = world.chains()[0]
-    assert ("T1552", True, ["read"]) == (chain.technique, chain.corroborated, chain.corroborated_by)
+    assert (chain.technique, chain.corroborated, chain.corroborated_by) == ("T1552", True, ["read"])
 
 
 def test_a_read_by_an_unmodelled_account_corroborates_nothing(world):
@@ -364,7 +365,7 @@ def test_a_read_by_an_unmodelled_account_corroborates_nothing(world):
     world.grant("named", names=("db-creds",))
     world.read("app/other-sa", "get", "app/db-creds")
     assert set() == world.lit()
-    assert ["podless"] == [e.attribution for e in world.evidence()]
+    assert [e.attribution for e in world.evidence()] == ["podless"]
 
 
 def test_an_account_behind_many_pods_corroborates_all_of_them_not_one(world):

@@ -34,7 +34,10 @@ def in_namespace(name: str, role: ObjectName = ROLE) -> GrantName:
             in_namespace("tab\tname 170", ObjectName("Role", "ns", 'odd "name" 13')),
         ),
         (r'RBAC: allowed by RoleBinding "a\\/ns" of Role "r" to User "\""', in_namespace("a\\")),
-        (r'RBAC: allowed by RoleBinding "\a\b\f\n\r\v\x00\x7f\u200b\U000e0001é/ns" of Role "r" to User "u"', in_namespace("\a\b\f\n\r\v\x00\x7f\u200b\U000e0001é")),
+        (
+            r'RBAC: allowed by RoleBinding "\a\b\f\n\r\v\x00\x7f\u200b\U000e0001é/ns" of Role "r" to User "u"',
+            in_namespace("\a\b\f\n\r\v\x00\x7f\u200b\U000e0001é"),
+        ),
         # the namespace is behind the last slash
         ('RBAC: allowed by RoleBinding "a/b/ns" of Role "r" to User "u"', in_namespace("a/b")),
         # names that hold the words around them
@@ -42,7 +45,10 @@ def in_namespace(name: str, role: ObjectName = ROLE) -> GrantName:
             r'RBAC: allowed by RoleBinding "x\" of Role \"admin\" to User \"y/ns" of Role "r" to User "u"',
             in_namespace('x" of Role "admin" to User "y'),
         ),
-        ('RBAC: allowed by RoleBinding "b of Role r to User u/ns" of Role "r" to User "u"', in_namespace("b of Role r to User u")),
+        (
+            'RBAC: allowed by RoleBinding "b of Role r to User u/ns" of Role "r" to User "u"',
+            in_namespace("b of Role r to User u"),
+        ),
         # what names nothing
         ("", None),
         ("RBAC: allowed by", None),

@@ -54,7 +54,10 @@ DROPPED: list[tuple[str, Any]] = [
     ("malformed", event(user=user(extra={"authentication.kubernetes.io/pod-uid": ["u" * 129]}))),
     ("malformed", event(user=user(extra={"authentication.kubernetes.io/pod-name": "p"}))),
     # verbs that are no reads, whatever the names
-    *(("not_a_read", event(verb=verb)) for verb in ("create", "update", "patch", "delete", "deletecollection", "GET", "")),
+    *(
+        ("not_a_read", event(verb=verb))
+        for verb in ("create", "update", "patch", "delete", "deletecollection", "GET", "")
+    ),
     ("not_a_read", event(verb="update", objectRef=ref(name="n" * 300))),
     # other things than core Secrets
     ("not_a_secret", event(objectRef=None)),
@@ -116,7 +119,15 @@ def test_what_is_no_read_is_dropped_under_its_reason(why: str, item: Any) -> Non
         # as the API server writes it, and as hand-made events are
         event(),
         event(stage=None, responseStatus=None),
-        event(stage=None, sourceIPs=None, userAgent=None, auditID=None, requestURI=None, requestReceivedTimestamp=None, stageTimestamp=None),
+        event(
+            stage=None,
+            sourceIPs=None,
+            userAgent=None,
+            auditID=None,
+            requestURI=None,
+            requestReceivedTimestamp=None,
+            stageTimestamp=None,
+        ),
         event(user={"username": "system:serviceaccount:app:reader-sa"}),
         # absent, null and "" are the same
         event(objectRef=ref() | {"apiGroup": "", "subresource": ""}, stage=""),
@@ -137,7 +148,7 @@ def test_what_is_no_read_is_dropped_under_its_reason(why: str, item: Any) -> Non
 def test_an_allowed_read_by_an_account_counts(item: Any) -> None:
     """One item, one read, nothing dropped."""
     batch = parsed(item)
-    assert (1, 1, {}, None) == (batch.events, len(batch.reads), batch.dropped, batch.error)
+    assert (batch.events, len(batch.reads), batch.dropped, batch.error) == (1, 1, {}, None)
 
 
 def test_the_first_reason_that_applies_is_the_one() -> None:
@@ -193,7 +204,7 @@ def test_what_an_account_reads_as_somebody_else_is_borrowed() -> None:
 def test_only_what_would_be_a_read_is_borrowed(changes: dict[str, Any]) -> None:
     """Others who impersonate, and requests that gave nothing, leave no read at all."""
     batch = parsed(event(impersonatedUser=AS, **changes))
-    assert ((), {"impersonated": 1}) == (batch.reads, batch.dropped)
+    assert (batch.reads, batch.dropped) == ((), {"impersonated": 1})
 
 
 # --- the seed's thirteen ---------------------------------------------------------------------------------------------
@@ -203,13 +214,13 @@ def test_only_what_would_be_a_read_is_borrowed(changes: dict[str, Any]) -> None:
 def test_allowed_get_secret_by_sa_parses() -> None:
     """Seed 1: account, Secret, verb, and how the Secret is shown."""
     (read,) = parsed(event()).reads
-    assert ("app/reader-sa", "app/db-creds", "get") == (str(read.account), str(read.scope), read.verb)
+    assert (str(read.account), str(read.scope), read.verb) == ("app/reader-sa", "app/db-creds", "get")
 
 
 def test_list_and_watch_are_covered() -> None:
     """Seed 2: without a name every Secret of the namespace is meant."""
     batch = parsed(event(verb="list", objectRef=ref(name=None)), watch())
-    assert [("list", "app/*"), ("watch", "app/*")] == [(read.verb, str(read.scope)) for read in batch.reads]
+    assert [(read.verb, str(read.scope)) for read in batch.reads] == [("list", "app/*"), ("watch", "app/*")]
 
 
 def test_cluster_wide_list_has_no_namespace() -> None:
@@ -221,25 +232,25 @@ def test_cluster_wide_list_has_no_namespace() -> None:
 @pytest.mark.parametrize("annotations", [FORBID, {}])
 def test_denied_request_is_not_a_read(annotations: dict[str, str]) -> None:
     """Seed 4: forbidden, or no decision at all."""
-    assert () == parsed(event(annotations=annotations)).reads
+    assert parsed(event(annotations=annotations)).reads == ()
 
 
 @pytest.mark.parametrize("verb", ["create", "update", "patch", "delete", "deletecollection"])
 def test_non_read_verbs_are_ignored(verb: str) -> None:
     """Seed 5: only get, list and watch read."""
-    assert () == parsed(event(verb=verb)).reads
+    assert parsed(event(verb=verb)).reads == ()
 
 
 @pytest.mark.parametrize("objectref", [ref(resource="configmaps"), ref(apiGroup="example.com")])
 def test_non_secret_resources_are_ignored(objectref: dict[str, str]) -> None:
     """Seed 6: other resources, and other groups' secrets."""
-    assert () == parsed(event(objectRef=objectref)).reads
+    assert parsed(event(objectRef=objectref)).reads == ()
 
 
 @pytest.mark.parametrize("username", ["alice@example.com", "system:serviceaccount:app"])
 def test_non_service_account_users_are_ignored(username: str) -> None:
     """Seed 7: people, and names that are none of an account."""
-    assert () == parsed(event(user=user(username=username))).reads
+    assert parsed(event(user=user(username=username))).reads == ()
 
 
 @pytest.mark.parametrize(
@@ -258,17 +269,17 @@ def test_non_service_account_users_are_ignored(username: str) -> None:
 )
 def test_malformed_payloads_are_rejected_without_panic(body: bytes) -> None:
     """Seed 8: nine bodies that hold no read."""
-    assert () == parse_body(body, RECEIVED_AT).reads
+    assert parse_body(body, RECEIVED_AT).reads == ()
 
 
 def test_untrusted_fields_are_size_bounded() -> None:
     """Seed 9, stricter: a name that long is no name; free text is cut at 512 characters."""
     batch = parsed(event(objectRef=ref(name="x" * 10_000)), event(userAgent="x" * 10_000))
-    assert ({"malformed": 1}, ["x" * 512]) == (batch.dropped, [read.user_agent for read in batch.reads])
+    assert (batch.dropped, [read.user_agent for read in batch.reads]) == ({"malformed": 1}, ["x" * 512])
 
 
 def test_event_list_batch_parses_only_the_secret_reads() -> None:
     """Seed 10: two of four, in their order."""
     pods = event(verb="list", objectRef=ref(resource="pods", name=None))
     batch = parsed(event(), event(annotations=FORBID), pods, watch(objectRef=ref(namespace="billing", name=None)))
-    assert (["app/db-creds", "billing/*"], 4) == ([str(read.scope) for read in batch.reads], batch.events)
+    assert ([str(read.scope) for read in batch.reads], batch.events) == (["app/db-creds", "billing/*"], 4)

@@ -388,7 +388,7 @@ def test_an_early_answer_on_http2_ends_its_stream_and_no_other() -> None:
     """The refused stream gets its answer and RST_STREAM NO_ERROR while another body on the connection is taken at once."""
 
     async def main() -> tuple[int, int | None, bytes]:
-        async with served(refuse_early(413)) as server, h2_client(server) as client:
+        async with served(refuse_early(413), limits=Limits(linger_s=0.1)) as server, h2_client(server) as client:
             refused = await client.open("/early", **{"content-length": "100000000"})
             normal = await client.open("/")
             answer = await client.answer(refused)
@@ -406,14 +406,16 @@ def test_refused_bodies_give_their_window_back() -> None:
     """After refused bodies of many times the connection's window, a normal one still gets through."""
 
     async def main() -> bytes:
-        limits = Limits(streams=4, window_bytes=64 * 1024)  # 256 KiB for the connection
+        limits = Limits(streams=4, window_bytes=64 * 1024, linger_s=0.001)  # 256 KiB for the connection
         async with served(refuse_early(), limits=limits) as server, h2_client(server) as client:
             for _ in range(24):
                 refused = await client.open("/early")
                 client.h2.send_data(refused, b"x" * 16_384)
                 client.h2.send_data(refused, b"x" * 16_384)
                 await client.flush()
-                assert (await client.answer(refused)).status == 401
+                answer = await client.answer(refused)
+                assert answer.status == 401
+                await server.settled(lambda answer=answer: answer.reset is not None)
             normal = await client.open("/")
             await client.send(normal, b"x" * 500_000, end=True)
             return (await client.answer(normal)).body

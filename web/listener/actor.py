@@ -37,7 +37,11 @@ class Upkeep(Struct, frozen=True):
 
 
 class ListenerActor(Actor):
-    """`upkeep`: called with epoch seconds, in a thread, one after the other (certificate files, token files)."""
+    """`upkeep`: called with epoch seconds, in a thread, one after the other (certificate files, token files).
+
+    `drain_on`: draining begins with this event, so that several listeners drain at the same time, although a supervisor stops
+    its children one after the other.
+    """
 
     def __init__(
         self,
@@ -48,16 +52,20 @@ class ListenerActor(Actor):
         tls: Callable[[], ssl.SSLContext | None] = lambda: None,
         limits: Limits | None = None,
         upkeep: tuple[Callable[[float], object], ...] = (),
+        drain_on: trio.Event | None = None,
     ) -> None:
         super().__init__()
         self._bound = bound
         self._listener = Listener(name, app, tls=tls, limits=limits)
         self._upkeep = upkeep
+        self._drain_on = drain_on
 
     async def on_start(self) -> None:
         """Counts as started once connections are accepted."""
         self.context.start_soon(self._listener.serve_connections, self._bound)
         await self._listener.wait_ready()
+        if self._drain_on is not None:
+            self.context.start_soon(self._drain_with, self._drain_on)
         if self._upkeep:
             self.context.every(UPKEEP_EVERY_S, Upkeep())
 
@@ -76,6 +84,10 @@ class ListenerActor(Actor):
 
     async def on_stop(self) -> None:
         """Drains: see Listener.drain."""
+        await self._listener.drain()
+
+    async def _drain_with(self, event: trio.Event) -> None:
+        await event.wait()
         await self._listener.drain()
 
     def statistics(self) -> ListenerStatistics:

@@ -55,6 +55,15 @@ class BoundSocket:
 
     def __init__(self, sockets: tuple[socket.socket, ...]) -> None:
         self.sockets = sockets
+        self._listener: Listener | None = None
+
+    def accepted_by(self, listener: Listener) -> None:
+        """From now on this one accepts from here."""
+        self._listener = listener
+
+    def statistics(self) -> ListenerStatistics | None:
+        """Of the listener that accepts from here, or did last; None before the first."""
+        return None if self._listener is None else self._listener.statistics()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -144,6 +153,7 @@ class Listener:
         Error handling: what a connection or a request raises is counted; what the accept loop or the application's
         start raises comes out of here.
         """
+        bound.accepted_by(self)
         self._addresses = bound.addresses
         self._is_tls = self._tls() is not None
         try:

@@ -82,8 +82,8 @@
       if (!force && (paused || busy())) { if (waiting) offer(); return; }
       offset = Number(fresh.documentElement.dataset.now) - Date.now() / 1000;
       ids.forEach(function (id) {
-        var children = Array.from(fresh.getElementById(id).childNodes, function (node) { return document.adoptNode(node); });
-        document.getElementById(id).replaceChildren.apply(document.getElementById(id), children);
+        var region = document.getElementById(id);
+        region.replaceChildren.apply(region, Array.from(fresh.getElementById(id).childNodes)); // a copy: the list shrinks as nodes move
       });
       document.title = fresh.title;
       document.body.className = fresh.body.className;
@@ -92,7 +92,8 @@
       waiting = 0; fetchedAt = Date.now(); bar.hidden = true;
       tick();
     }).catch(function (error) {
-      show("What is shown is " + duration((Date.now() - fetchedAt) / 1000) + " old: " + error.message + ".", true);
+      var at = new Date((fetchedAt / 1000 + offset) * 1000).toISOString().slice(11, 19);
+      show("Not up to date: what is shown is of " + at + " UTC (" + error.message + ").", true);
     }).finally(function () { fetching = false; });
   }
   function refreshSoon() {

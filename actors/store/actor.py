@@ -1,0 +1,255 @@
+"""The store's actor: what was answered is durable, what is durable is in the window, and whoever needs it pulls it.
+
+Each incarnation loads everything from the journal, which outlives it; so a crash at any message loses nothing that was answered.
+Messages: RecordBatch, ChangesSince, LiveAccounts, FlipsAnnounced, Announced (actors/messages.py), StoreStatusQuery, HistoryQuery
+(queries.py). Tells the router AccountsChanged. Counterparts: ledger.py (what a batch does), writer.py (commits), journal.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, Protocol
+
+import structlog
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.evidence import Account
+from actors.messages import (
+    AccountChanges,
+    AccountsChanged,
+    Announced,
+    AnnouncedKeys,
+    BatchAnswer,
+    ChangesSince,
+    FlipsAnnounced,
+    LiveAccounts,
+    ParsedBatch,
+    RecordBatch,
+    StoreUnavailable,
+)
+from actors.runtime import Actor, ActorDead, MailboxFull, MailboxPolicy, Timer
+from actors.store.journal import Journal
+from actors.store.ledger import Ledger
+from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
+from actors.store.senders import Senders
+from actors.store.writer import Writer
+
+log = structlog.get_logger("protector.store")
+
+MAILBOX_MAX: Final = 20_000
+"""Mostly pulls: after a start every account's actor asks at once."""
+EXPIRE_STEP: Final = 200
+"""Observations ended in one message: about two milliseconds."""
+TICK_MIN_S: Final = 0.02
+"""Shortest time between two ticks; what ends in between ends together."""
+TICK_MAX_S: Final = 30.0
+"""Longest time between two ticks while anything is to end, so that a wall clock that was set is noticed."""
+TICK_LATE_S: Final = 0.001
+"""A tick comes this much after the end it is for, so that rounding never makes it come before."""
+LOOK_EVERY_S: Final = 1.0
+"""How often the writer looks for chores, and what could not be told is told again."""
+STOP_WITHIN_S: Final = 3.0
+"""How long a stopping store finishes what it has begun."""
+
+
+class Tells(Protocol):
+    """As much of an ActorRef as is needed of the router."""
+
+    def tell(self, message: Any) -> None:
+        """Queue a message."""
+
+
+class _Tick(Struct, frozen=True):
+    """Something may have ended."""
+
+
+class _Look(Struct, frozen=True):
+    """It is time to look for chores."""
+
+
+class StoreActor(Actor):
+    """One store. The journal is handed in and is closed by whoever made it."""
+
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=MAILBOX_MAX)
+
+    _ledger: Ledger
+    _writer: Writer
+
+    def __init__(
+        self,
+        journal: Journal,
+        router: Tells,
+        *,
+        ttl_s: float = 300.0,
+        capacity: int = 100_000,
+        history_days: float = 90.0,
+    ) -> None:
+        """`ttl_s`: how long a read is live; `capacity`: live observations; `history_days`: how long unseen history is kept."""
+        super().__init__()
+        self._journal = journal
+        self._router = router
+        self._settings = (ttl_s, capacity, history_days)
+        self._senders = Senders()
+        self._announced: set[str] = set()
+        self._timer: Timer | None = None
+        self._armed_for = 0.0
+        self._ticked_at = 0.0
+        self._unpublished: dict[Account, None] = {}
+        self._publish_failures = 0
+
+    # --- start and stop ---------------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Everything back from the journal. Raises JournalError or JournalUnavailable."""
+        head = await self._journal.open()
+        clock = self.context.clock
+        epoch = int(clock.now() * 1000) * 1000 + head.opens % 1000
+        self._ledger = ledger = Ledger(*self._settings, epoch=epoch)
+        self._announced = set(head.announced)
+        ledger.begin(head)
+        page = await self._journal.read(None)
+        while True:
+            for _ in ledger.restore(page):
+                await trio.lowlevel.checkpoint()
+            if page.next is None:
+                break
+            page = await self._journal.read(page.next)
+        while ledger.window.expire(ledger.clock(clock.now()), EXPIRE_STEP):
+            await trio.lowlevel.checkpoint()
+        ledger.restored()
+        self._writer = Writer(ledger, self._journal, clock, self._recorded)
+        self.context.start_soon(self._writer.run)
+        self.context.every(LOOK_EVERY_S, _Look())
+        self._publish()
+        log.info("store loaded", observations=ledger.window.live, incarnation=self.context.incarnation)
+
+    async def on_stop(self) -> None:
+        """Finish what has begun, within STOP_WITHIN_S."""
+        with trio.move_on_after(STOP_WITHIN_S):
+            await self._writer.drained()
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def on_receive(self, message: Any) -> Any:
+        """One message; RecordBatch is answered after its commit."""
+        match message:
+            case RecordBatch(batch):
+                return self._record(batch)
+            case ChangesSince():
+                return self._changes(message)
+            case _Tick():
+                self._tick()
+            case _Look():
+                self._writer.look()
+                if self._unpublished:
+                    self._publish()
+            case LiveAccounts():
+                return AccountsChanged(self._ledger.window.live_accounts())
+            case FlipsAnnounced(lit, dark):
+                self._announced.difference_update(dark)
+                self._announced.update(lit)
+                self._writer.announce(lit, dark)
+            case Announced():
+                return AnnouncedKeys(frozenset(self._announced))
+            case StoreStatusQuery():
+                return self._status()
+            case HistoryQuery(account):
+                history = self._ledger.history
+                return HistoryAnswer(history.since, history.of(account))
+            case _:
+                return await super().on_receive(message)
+        return None
+
+    def _record(self, batch: ParsedBatch) -> BatchAnswer | StoreUnavailable | None:
+        known = self._ledger.repeated(batch.digest)
+        if known is not None:
+            self._ledger.count_duplicate()
+            self._senders.heard(batch)
+            return replace(known, duplicate=True)
+        refusal = self._writer.refuses(batch)
+        if refusal is None:
+            self._writer.submit(batch, self.context.reply_later())
+        return refusal
+
+    def _recorded(self, batch: ParsedBatch) -> None:
+        """The batch is durable and applied."""
+        self._senders.heard(batch)
+        self._publish()
+
+    def _changes(self, asked: ChangesSince) -> AccountChanges:
+        changes = self._ledger.window.changes_since(asked.account, asked.epoch, asked.version)
+        if changes.more:  # so that also whoever does not ask again by itself gets the rest
+            self._ledger.window.changed[asked.account] = None
+            self._publish()
+        return changes
+
+    # --- telling others, and time -------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Tell the router whose reads changed. What cannot be told now is told later: it says no more than 'look again'."""
+        window = self._ledger.window
+        if window.changed or self._unpublished:
+            accounts, window.changed = self._unpublished | window.changed, {}
+            self._unpublished = {}
+            try:
+                self._router.tell(AccountsChanged(tuple(accounts)))
+            except (MailboxFull, ActorDead):
+                self._publish_failures += 1
+                self._unpublished = accounts
+        self._arm()
+
+    def _arm(self) -> None:
+        """Have a tick when something ends next."""
+        at = self._ledger.window.next_expiry()
+        if at is None:
+            return
+        at = max(at, self._ticked_at + TICK_MIN_S)
+        if self._timer is not None:
+            if self._armed_for <= at:
+                return
+            self._timer.cancel()
+        self._armed_for = at
+        delay_s = min(max(at - self.context.clock.now(), 0.0) + TICK_LATE_S, TICK_MAX_S)
+        self._timer = self.context.after(delay_s, _Tick())
+
+    def _tick(self) -> None:
+        now = self._ledger.clock(self.context.clock.now())
+        self._timer = None
+        more = self._ledger.window.expire(now, EXPIRE_STEP)
+        if more:
+            self._armed_for = now
+            self._timer = self.context.after(0.0, _Tick())
+        else:
+            self._ticked_at = now
+        self._publish()
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    def _status(self) -> StoreStatus:
+        ledger, writer = self._ledger, self._writer.statistics()
+        window = ledger.window.statistics()
+        return StoreStatus(
+            counts=ledger.counts(),
+            observations=window.observations,
+            capacity=window.capacity,
+            last_batch_at=self._senders.last_batch_at,
+            lag_s=self._senders.lag_s,
+            senders=self._senders.all(),
+            journal=self._journal.statistics(),
+            window=window,
+            digests=ledger.digests.statistics(),
+            history=ledger.history.statistics(),
+            actor=ActorStatistics(
+                pending_batches=writer.pending_batches,
+                pending_reads=writer.pending_reads,
+                groups=writer.groups,
+                largest_group=writer.largest_group,
+                refused=writer.refused,
+                unavailable=writer.unavailable,
+                publish_failures=self._publish_failures,
+                fold_failures=writer.fold_failures,
+                announce_failures=writer.announce_failures,
+                senders_replaced=self._senders.replaced,
+            ),
+        )

@@ -1,0 +1,257 @@
+"""Window, digests and history together: what one batch comes to, and how all of it comes back after a restart. Pure.
+
+A batch is planned (what will be answered), made durable by the journal, and only then accepted. A restart applies the journal's rows
+and then its records through the same code, on the times they were recorded with, so it ends where it was.
+
+A cut says: from here on, rows. When the rows of everything that changed before a cut are written, the reads of the batches up to it
+are not needed any more. Counterparts: actor.py (who calls), records.py (what is kept).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Final
+
+from msgspec import Struct, field
+
+from actors.evidence import Account, ObservationKey, Read, observation_key
+from actors.messages import BatchAnswer, ParsedBatch
+from actors.store.digests import DIGEST_AGE_S, Digests
+from actors.store.entry import NO_ROW, Entry
+from actors.store.history import History, take
+from actors.store.queries import StoreCounts
+from actors.store.records import Drop, Fold, Head, HistoryKey, HistoryRow, Page, Record, StateRow
+from actors.store.watches import WatchId, watch_id
+from actors.store.window import COUNTED, KNOWN, LATE, Window
+
+STEP_READS: Final = 250
+"""Reads applied in one step: about a millisecond."""
+
+
+class Overlay(Struct):
+    """What the batches that are planned, and not yet accepted, will add to the window."""
+
+    lit: set[tuple[Account, ObservationKey]] = field(default_factory=set)
+    ended: set[tuple[Account, ObservationKey, WatchId]] = field(default_factory=set)
+
+
+class Cut(Struct):
+    """What has to be in rows before the reads of the batches up to `seq` may go."""
+
+    seq: int
+    entries: list[Entry]
+    rows: list[HistoryKey]
+    rowless: list[tuple[Account, ObservationKey]]
+
+    @property
+    def left(self) -> int:
+        """Rows still to be written."""
+        return len(self.entries) + len(self.rows)
+
+
+class Ledger:
+    """Everything that the store knows."""
+
+    def __init__(self, ttl_s: float, capacity: int, history_days: float, epoch: int) -> None:
+        """`ttl_s`: seconds of the window; `capacity`: live observations; `history_days`: how long an unseen row is kept."""
+        self.history = History(history_days)
+        self.window = Window(ttl_s, capacity, epoch, self.history.first_read)
+        self.digests = Digests()
+        self.seq = 0
+        """The last batch that is applied in full."""
+        self.unfolded = 0
+        """Reads applied since the last cut."""
+        self.busy = False
+        """A batch is being applied: no rows may be made now."""
+        self._now = 0.0
+        self._counts = StoreCounts()
+        self._late = 0
+        self._old_rows: list[HistoryKey] = []
+        self._pruning: Iterator[HistoryKey | None] | None = None
+
+    # --- a batch ---------------------------------------------------------------------------------------------------------
+
+    def clock(self, now: float) -> float:
+        """The ledger's time: `now`, but never back."""
+        self._now = max(self._now, now)
+        return self._now
+
+    def plan(self, batch: ParsedBatch, seq: int, now: float, overlay: Overlay) -> Generator[None, None, Record]:
+        """What this batch will be recorded as, after those that `overlay` stands for; changes nothing but the overlay.
+
+        Yields between steps of STEP_READS reads.
+        """
+        now = self.clock(now)
+        new = reads = 0
+        for at, read in enumerate(batch.reads, 1):
+            if at % STEP_READS == 0:
+                yield
+            if read.borrowed:
+                continue
+            reads += 1
+            if read.verb == "watch" and self._is_over(read, overlay):
+                continue
+            key = self.window.would_light(read, now)
+            if key is not None and (read.account, key) not in overlay.lit:
+                overlay.lit.add((read.account, key))
+                new += 1
+        answer = BatchAnswer(batch.events, reads, new, batch.dropped, False, batch.error)
+        return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads)
+
+    def _is_over(self, read: Read, overlay: Overlay) -> bool:
+        """Whether it is the start of a watch whose end is in a batch before, or earlier in this one."""
+        this = (read.account, observation_key(read), watch_id(read))
+        if read.complete:
+            overlay.ended.add(this)
+            return False
+        return this in overlay.ended
+
+    def accept(self, record: Record) -> Iterator[None]:
+        """Apply a durable record, and count it; yields between steps of STEP_READS reads, and is applied when it is through."""
+        yield from self._apply(record)
+        counts, answer = self._counts, record.answer
+        dropped = dict(counts.dropped)
+        for reason, number in answer.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + number
+        self._counts = StoreCounts(
+            batches=counts.batches + 1,
+            duplicates=counts.duplicates,
+            events=counts.events + answer.events,
+            reads=counts.reads + answer.reads,
+            new=counts.new + answer.new,
+            dropped=dropped,
+            borrowed=counts.borrowed + len(record.reads) - answer.reads,
+        )
+
+    def _apply(self, record: Record) -> Iterator[None]:
+        self.busy = True
+        if self.history.since is None:
+            self.history.since = record.recorded_at
+        now, received_at, seq = self.clock(record.recorded_at), record.received_at, record.seq
+        do, note = self.window.record, self.history.note
+        for at, read in enumerate(record.reads, 1):
+            outcome = do(read, now, received_at, seq)
+            if outcome & (COUNTED | KNOWN) and not read.borrowed:
+                note(read, seq)
+            if outcome & LATE:
+                self._late += 1
+            if at % STEP_READS == 0:
+                yield
+        self.digests.add(record.digest, record.answer, record.recorded_at)
+        self.seq = seq
+        self.unfolded += len(record.reads)
+        self.busy = False
+
+    def repeated(self, digest: bytes) -> BatchAnswer | None:
+        """The first answer to this batch, if it was answered before."""
+        return self.digests.get(digest)
+
+    def count_duplicate(self) -> None:
+        """A repeated batch was answered."""
+        counts = self._counts
+        self._counts = StoreCounts(
+            counts.batches,
+            counts.duplicates + 1,
+            counts.events,
+            counts.reads,
+            counts.new,
+            counts.dropped,
+            counts.borrowed,
+        )
+
+    def counts(self) -> StoreCounts:
+        """Counts of accepted batches."""
+        counts = self._counts
+        return StoreCounts(
+            counts.batches,
+            counts.duplicates,
+            counts.events,
+            counts.reads,
+            counts.new,
+            counts.dropped,
+            counts.borrowed,
+            self._late,
+            self.window.evicted,
+        )
+
+    # --- coming back --------------------------------------------------------------------------------------------------------
+
+    def begin(self, head: Head) -> None:
+        """Where the journal stands; before the first page."""
+        self.seq = head.last_seq
+        self.history.since = head.since
+
+    def restore(self, page: Page) -> Iterator[None]:
+        """Put a page of the journal back; yields between steps."""
+        for at, state in enumerate(page.states, 1):
+            if state.past:  # comes back from its records, or is not needed
+                self.window.rowless.append((state.observation.account, state.observation.key))
+            else:
+                self.window.restore(state.observation, state.watches, state.as_of)
+            if at % STEP_READS == 0:
+                yield
+        for at, row in enumerate(page.history, 1):
+            self.history.restore(row)
+            if at % STEP_READS == 0:
+                yield
+        for record in page.records:
+            yield from self._apply(record)
+            yield
+
+    def restored(self) -> None:
+        """All pages are back: what was counted meanwhile is not of this incarnation."""
+        self._late = 0
+        self.window.evicted = 0
+
+    # --- rows instead of records ----------------------------------------------------------------------------------------------
+
+    def cut(self) -> Cut:
+        """Begin: everything that changed up to now has to get a row."""
+        window, history = self.window, self.history
+        cut = Cut(self.seq, window.dirty, [key for key, _ in history.dirty], window.rowless)
+        window.dirty, history.dirty, window.rowless = [], [], []
+        self.unfolded = 0
+        return cut
+
+    def fold(self, cut: Cut, limit: int) -> Fold:
+        """The next rows of the cut, at most `limit`, as of this moment. Not while a batch is being applied."""
+        if self.busy:
+            raise AssertionError("rows of a batch that is half applied")
+        states: list[StateRow] = []
+        history: list[HistoryRow] = []
+        for _ in range(min(limit, len(cut.entries))):
+            entry = cut.entries.pop()
+            if not entry.gone:
+                entry.dirty, entry.as_of = False, self.seq
+                book = entry.watches.copy() if entry.watches is not None else None
+                states.append(StateRow(entry.observation, book, self.seq, entry.lingers_until != 0.0))
+        for _ in range(min(limit - len(states), len(cut.rows))):
+            row = self.history.row(cut.rows.pop(), self.seq)
+            if row is not None:
+                history.append(row)
+        return Fold(tuple(states), tuple(history))
+
+    def drop(self, cut: Cut, now: float, limit: int) -> Drop:
+        """What may go once all rows of the cut are written: reads, digests, and the next rows, at most `limit` of each kind."""
+        gone = []
+        for account, key in cut.rowless[-limit:]:
+            entry = self.window.get(account, key)
+            if entry is None or entry.as_of == NO_ROW:
+                gone.append((account, key))
+        old = self._old_rows[-limit:]
+        del cut.rowless[-limit:], self._old_rows[-limit:]
+        return Drop(cut.seq, self.clock(now) - DIGEST_AGE_S, tuple(gone), tuple(old))
+
+    def old_rows_left(self) -> bool:
+        """Whether `drop` has further rows of history to forget."""
+        return bool(self._old_rows)
+
+    def prune(self, now: float, limit: int) -> bool:
+        """Forget history that is older than it may be, in steps; whether a round is through."""
+        if self._pruning is None:
+            self._pruning = self.history.prune(now)
+        keys, through = take(self._pruning, limit)
+        self._old_rows.extend(keys)
+        if through:
+            self._pruning = None
+        return through

@@ -1,0 +1,94 @@
+"""What the store gives its journal to keep, and gets back at the next start.
+
+A `Record` is one batch as it was answered. So that records need not be kept for ever, rows say what all batches up to `as_of` came to:
+`StateRow` for one observation of the window, `HistoryRow` for one (account, scope, verb). A reader applies rows first, then records
+in order, leaving out of each row's observation what the row contains already. Counterparts: ledger.py, journal.py.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from actors.evidence import Account, Observation, ObservationKey, Read, Scope
+from actors.messages import BatchAnswer
+from actors.store.watches import WatchBook
+
+HistoryKey = tuple[Account, Scope, str]
+"""(account, scope, verb)."""
+
+
+class Record(Struct, frozen=True, gc=False):
+    """One batch, its answer, and the time on which everything about it was decided."""
+
+    seq: int
+    digest: bytes
+    recorded_at: float
+    """The store's time at which it was planned and is applied, now and after every restart."""
+    received_at: float
+    answer: BatchAnswer
+    reads: tuple[Read, ...]
+    """Empty once rows contain them."""
+
+
+class StateRow(Struct, frozen=True, gc=False):
+    """An observation as all batches up to `as_of` made it."""
+
+    observation: Observation
+    watches: WatchBook | None
+    as_of: int
+    past: bool
+    """It was not live any more."""
+
+
+class HistoryRow(Struct, frozen=True, gc=False):
+    """Reads of one (account, scope, verb) in all batches up to `as_of`. Times: epoch seconds."""
+
+    account: Account
+    scope: Scope
+    verb: str
+    first_seen: float
+    last_seen: float
+    count: int
+    as_of: int
+
+
+class Fold(Struct, frozen=True):
+    """Rows to write, in one commit."""
+
+    states: tuple[StateRow, ...]
+    history: tuple[HistoryRow, ...]
+
+
+class Drop(Struct, frozen=True):
+    """What is not needed any more, once the rows of a cut are written."""
+
+    seq: int
+    """Reads of the batches up to this one are contained in rows."""
+    digests_before: float
+    """Batches recorded before this need not be recognised any more (epoch seconds)."""
+    states: tuple[tuple[Account, ObservationKey], ...] = ()
+    history: tuple[HistoryKey, ...] = ()
+
+
+class Head(Struct, frozen=True):
+    """What a journal says when it is opened."""
+
+    last_seq: int
+    since: float | None
+    """When its first batch was recorded (epoch seconds); None before that."""
+    announced: frozenset[str] = frozenset()
+    opens: int = 1
+    """How often this object was opened: each is a new incarnation of the store."""
+
+
+Cursor = tuple[str, int | bytes]
+"""Where reading goes on: a table and the last key read of it."""
+
+
+class Page(Struct, frozen=True):
+    """A part of what is kept: states first, then history, then records in order. `next` None: that was all."""
+
+    states: tuple[StateRow, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
+    records: tuple[Record, ...] = ()
+    next: Cursor | None = None

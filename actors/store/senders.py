@@ -1,0 +1,39 @@
+"""Who sends batches, and how far behind or ahead of our clock they are. Counterpart: actor.py."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.messages import ParsedBatch
+from actors.store.queries import SenderStatus
+
+SENDERS_MAX: Final = 64
+"""Senders remembered. Beyond: the one that was silent longest is forgotten."""
+
+
+class Senders:
+    """The last batch of each sender."""
+
+    def __init__(self) -> None:
+        self._senders: dict[str, SenderStatus] = {}
+        self.replaced = 0
+        self.last_batch_at: float | None = None
+        self.lag_s: float | None = None
+
+    def heard(self, batch: ParsedBatch) -> None:
+        """This batch was accepted, or was a repeated one."""
+        lag_s = skew_s = None
+        if batch.newest_at is not None:
+            behind = batch.received_at - batch.newest_at
+            lag_s, skew_s = max(0.0, behind), max(0.0, -behind)
+            self.lag_s = lag_s
+        self.last_batch_at = max(self.last_batch_at or 0.0, batch.received_at)
+        self._senders.pop(batch.peer, None)
+        self._senders[batch.peer] = SenderStatus(batch.peer, batch.received_at, lag_s, skew_s)
+        if len(self._senders) > SENDERS_MAX:
+            del self._senders[next(iter(self._senders))]
+            self.replaced += 1
+
+    def all(self) -> tuple[SenderStatus, ...]:
+        """The senders, the latest last."""
+        return tuple(self._senders.values())

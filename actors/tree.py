@@ -1,0 +1,110 @@
+"""The supervision tree of the pipeline, on one screen. Children start in this order and stop in reverse.
+
+/protector                    one_for_one   (the system's root; what escalates to it ends the process)
+  pipeline                    one_for_one   each pulls what it lacks after a restart, so none needs a neighbour restarted
+    store                     commits, then publishes; its journal outlives it
+    cluster                   pods, owners, RBAC, Services; its model outlives it
+    announcer                 the flip log
+    engine                    chains and what lights them; what ended lately outlives it
+    accounts                  one actor for each ServiceAccount with live reads, started and retired by need
+    router                    says which accounts changed
+    parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
+  edge                        one_for_one   (web/app.py) the listeners
+
+Refs name places, so that every actor gets those of its neighbours before they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from actors.attribution import AccountActor, RouterActor
+from actors.attribution.router import account_of
+from actors.cluster.actor import ClusterActor
+from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
+from actors.cluster.raw import Snapshot
+from actors.engine.actor import EngineActor, NewEvidence
+from actors.engine.announcer import AnnouncerActor, OnEvent
+from actors.engine.ended import EndedRing
+from actors.parser import ParserActor
+from actors.runtime import Backoff, Child, DynamicSpec, Intensity, SupervisorSpec, System
+from actors.store import Journal, StoreActor
+
+PIPELINE: Final = "pipeline"
+PIPELINE_INTENSITY: Final = Intensity(max=10, within_s=60.0)
+"""A part that fails more often than this is broken, not unlucky: the process ends and whatever runs it starts it anew."""
+PIPELINE_BACKOFF: Final = Backoff(base_s=0.05, cap_s=5.0)
+"""The first restart comes at once: an API server waits 30 s for its answer."""
+
+
+class Parts(Struct, frozen=True):
+    """What the pipeline is made of, and what outlives its actors: `journal`, `model`, `ended`."""
+
+    journal: Journal
+    model: ClusterModel
+    snapshots: tuple[Snapshot, ...]
+    ended: EndedRing
+    write: Callable[[str], Awaitable[None]]
+    """Takes one line of the flip log."""
+    cluster_name: str = ""
+    ttl_s: float = 300.0
+    max_observations: int = 100_000
+    history_days: int = 90
+    on_event: OnEvent | None = None
+    on_evidence: NewEvidence | None = None
+
+
+class Refs(Struct, frozen=True):
+    """The places in the pipeline that the edge talks to."""
+
+    parser: Any
+    parser_large: Any
+    store: Any
+    cluster: Any
+    engine: Any
+
+
+def refs_of(system: System) -> Refs:
+    """The refs, valid before, while and after their actors run."""
+    base = f"/{system.name}/{PIPELINE}"
+    return Refs(*(system.ref(f"{base}/{name}") for name in ("parser", "parser-large", "store", "cluster", "engine")))
+
+
+def pipeline(system: System, parts: Parts) -> SupervisorSpec:
+    """The specification of the whole pipeline, for `System.start`."""
+    base = f"/{system.name}/{PIPELINE}"
+    store, cluster, router, engine, announcer = (
+        system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer")
+    )
+    memory_s = parts.ttl_s + MEMORY_EXTRA_S
+
+    def account(key: str) -> Child:
+        return Child(key, AccountActor, (account_of(key), store, cluster, engine))
+
+    return SupervisorSpec(
+        PIPELINE,
+        (
+            Child("store", StoreActor, (parts.journal, router), _window(parts), stop_timeout_s=8.0),
+            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine)),
+            Child("announcer", AnnouncerActor, (store, engine, parts.write, parts.cluster_name, parts.on_event)),
+            Child(
+                "engine",
+                EngineActor,
+                (cluster, router, announcer, parts.ended),
+                {"memory_s": memory_s, "on_evidence": parts.on_evidence},
+            ),
+            DynamicSpec("accounts", account, max_children=parts.max_observations),
+            Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
+            Child("parser", ParserActor),
+            Child("parser-large", ParserActor),
+        ),
+        intensity=PIPELINE_INTENSITY,
+        backoff=PIPELINE_BACKOFF,
+    )
+
+
+def _window(parts: Parts) -> dict[str, Any]:
+    return {"ttl_s": parts.ttl_s, "capacity": parts.max_observations, "history_days": parts.history_days}

@@ -1,0 +1,219 @@
+"""Whatever happened on the way, the engine ends up like a fresh one that is told the present; and it says what changed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+ACCOUNTS = ("app/reader", "app/other")
+SECRETS = ("app/a", "app/b", "app/*", "*", "other/a")
+GRANTS = {
+    "named": ("get,list", ("a", "b"), "app"),
+    "whole": ("list", (), "app"),
+    "gets": ("get", (), "app"),
+    "wide": ("get,list,watch", (), None),
+}
+
+pods = st.tuples(
+    st.just("pod"),
+    st.integers(0, 3),
+    st.sampled_from(ACCOUNTS),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([(), ("a",)]),
+)
+operations = st.one_of(
+    pods,
+    st.tuples(st.just("unpod"), st.integers(0, 3), st.booleans()),
+    st.tuples(st.just("bind"), st.sampled_from(sorted(GRANTS)), st.sampled_from((*ACCOUNTS, "system:authenticated"))),
+    st.tuples(st.just("unbind"), st.sampled_from(sorted(GRANTS))),
+    st.tuples(st.just("service"), st.sampled_from(["ClusterIP", "LoadBalancer"]), st.booleans()),
+    st.tuples(
+        st.just("read"), st.sampled_from(ACCOUNTS), st.sampled_from(["get", "list", "watch"]), st.sampled_from(SECRETS),
+        st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([None, *sorted(GRANTS)]), st.sampled_from([0, 20]),
+    ),
+    st.tuples(st.just("wait"), st.sampled_from([1, 4, 100, 290])),
+)  # fmt: skip
+settings_ = st.tuples(*[st.sampled_from([True, True, True, False])] * 6)
+
+
+class Story:
+    """Carries out operations on a world, and knows what a newcomer would be told."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.rbac: dict[Any, list[Any]] = {}
+        self.services: dict[str, Any] = {}
+
+    def begin(self, setting: tuple[bool, ...]) -> None:
+        """A cluster to begin with, so that few steps reach far."""
+        steps = [
+            ("pod", 0, "app/reader", False, True, ()),
+            ("pod", 1, "app/reader", False, True, ("a",)),
+            ("pod", 2, "app/other", False, True, ()),
+            ("bind", "gets", "app/reader"),
+            ("bind", "wide", "system:authenticated"),
+            ("bind", "named", "app/reader"),
+        ]
+        for step, wanted in zip(steps, setting, strict=True):
+            if wanted:
+                self.act(step)
+
+    def act(self, operation: tuple[Any, ...]) -> None:
+        world = self.world
+        world.now += 0.013  # so that no two things happen at the same moment
+        getattr(self, "do_" + operation[0])(*operation[1:])
+        world.flips += world.engine.take_flips()
+
+    def do_pod(self, number: int, account: str, finished: bool, token: bool, mounts: tuple[str, ...]) -> None:
+        world = self.world
+        name = f"w{number % 2}-{number}{account[-1]}"
+        labels = (("app", f"w{number % 2}"),)
+        world.apply(world.pod(name, account, finished=finished, bound_token=token, mounts=mounts, labels=labels))
+        world.reattribute()
+
+    def do_unpod(self, number: int, forget: bool) -> None:
+        world = self.world
+        for pod in [p for p in world.pods.values() if p.name[3:4] == str(number)]:
+            if forget:
+                world.apply(forgotten=(pod.uid,))
+            else:
+                world.apply(replace(pod, gone_at=pod.gone_at or world.now))
+        world.reattribute()
+
+    def do_bind(self, name: str, to: str) -> None:
+        world = self.world
+        verbs, names, ns = GRANTS[name]
+        role = world.role(name, verbs, names, ns)
+        self.rbac[role.name] = [role]
+        binding = replace(world.binding(name, to, ns=ns), valid_from=world.now)
+        self.rbac[binding.name] = [*self._past(binding.name), binding]
+        world.apply(*self.rbac[role.name], *self.rbac[binding.name])
+
+    def _past(self, key: Any) -> list[Any]:
+        return [each if each.gone_at else replace(each, gone_at=self.world.now) for each in self.rbac.get(key, [])]
+
+    def do_unbind(self, name: str) -> None:
+        key = self.world.binding(name, "app/x", ns=GRANTS[name][2]).name
+        if key in self.rbac:
+            self.rbac[key] = self._past(key)
+            self.world.apply(*self.rbac[key])
+
+    def do_service(self, type_: str, gone: bool) -> None:
+        service = self.world.service("w0", type_, gone_at=self.world.now if gone else None)
+        self.services["w0"] = service
+        self.world.apply(service)
+
+    def do_read(self, account: str, verb: str, secret: str, pod: int | None, named: str | None, age_s: int) -> None:
+        world = self.world
+        if verb == "get" and secret.endswith("*"):
+            return
+        claim = None if pod is None else f"w{pod % 2}-{pod}{account[-1]}"
+        grant = None if named is None else world.named(named, GRANTS[named][2])
+        held = world.now + 30 if verb == "watch" and age_s else 0.0
+        world.read(account, verb, secret, pod=claim, named=grant, age_s=age_s, held_open_until=held)
+
+    def do_wait(self, seconds: int) -> None:
+        self.world.wait(seconds)
+
+    def retold(self, make_world: Any) -> Any:
+        """A fresh engine, told the present."""
+        old = self.world
+        new = make_world(copy.deepcopy(old.engine.ended))
+        new.now = old.now
+        records = [*old.pods.values(), *self.services.values(), *(r for held in self.rbac.values() for r in held)]
+        new.apply(*records, full=True)
+        new.observations = old.observations
+        new.reattribute()
+        new.engine.tick(new.now)
+        return new
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(setting=settings_, operations=st.lists(operations, min_size=4, max_size=30))
+def test_the_engine_ends_up_like_a_fresh_one(make_world, setting, operations):
+    """Any sequence of pods, grants, Services, reads and time: chains, lights and evidence are those of a newcomer."""
+    story = Story(make_world())
+    story.begin(setting)
+    for operation in operations:
+        story.act(operation)
+    fresh = story.retold(make_world)
+    assert list(fresh.chains()) == list(story.world.chains())
+    assert fresh.evidence(live=True) == story.world.evidence(live=True)
+    assert fresh.engine.judge.unexplained == story.world.engine.judge.unexplained
+    assert set(fresh.engine.graph.workloads) == set(story.world.engine.graph.workloads)
+    assert set(fresh.engine.graph.accounts) == set(story.world.engine.graph.accounts)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(setting=settings_, operations=st.lists(operations, min_size=4, max_size=30))
+def test_the_revision_rises_exactly_when_the_answer_changes(make_world, setting, operations):
+    """After each step: another answer if and only if another revision; flips tell every change of light."""
+    story = Story(make_world())
+    story.begin(setting)
+    world = story.world
+    before, revision = world.answer(), world.engine.revision
+    for operation in operations:
+        story.act(operation)
+        after = world.answer()
+        assert (before != after) == (revision != world.engine.revision), operation
+        before, revision = after, world.engine.revision
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(setting=settings_, operations=st.lists(operations, min_size=4, max_size=30))
+def test_the_flips_are_the_difference_between_what_was_lit_and_what_is(make_world, setting, operations):
+    """Played back, the flips give exactly the chains that are lit; no chain is lit or dark twice in a row."""
+    story = Story(make_world())
+    story.begin(setting)
+    lit = {flip.chain for flip in story.world.flips}
+    story.world.flips.clear()
+    for operation in operations:
+        story.act(operation)
+        for flip in story.world.flips:
+            if flip.event == "chain.corroborated":
+                assert flip.chain not in lit
+                lit.add(flip.chain)
+            elif flip.event == "chain.expired":
+                assert flip.chain in lit
+                lit.remove(flip.chain)
+        story.world.flips.clear()
+        assert lit == {c.id for c in story.world.chains(corroborated=True)}
+        story.world.flips.clear()
+
+
+def test_a_full_resynchronisation_forgets_what_is_not_named_and_flips_nothing(make_world):
+    """The cluster's records come again from the beginning: what is in them stays as it was, what is not goes."""
+    world = make_world()
+    world.apply(world.pod("web-1"), world.pod("old-1"))
+    world.grant("all")
+    world.read("app/reader", "get", "app/db", pod="web-1")
+    world.flips.clear()
+    revision = world.engine.revision
+    world.apply(world.pod("web-1"), full=True, more=True)
+    world.apply(world.role("all"), more=True)
+    assert revision == world.engine.revision
+    world.apply(world.binding("all", "app/reader"))
+    assert world.flips == []
+    assert [c.entry.name for c in world.chains()] == ["web"]
+
+
+def test_applying_the_same_again_changes_nothing(make_world):
+    """Records and evidence that are here already do not raise the revision."""
+    world = make_world()
+    records = (
+        world.pod("web-1", mounts=("db",)),
+        world.role("all"),
+        world.binding("all", "app/reader"),
+        world.service("web"),
+    )
+    world.apply(*records)
+    world.read("app/reader", "get", "app/db", pod="web-1")
+    before = world.engine.revision
+    world.apply(*records)
+    world.reattribute()
+    assert before == world.engine.revision

@@ -1,0 +1,137 @@
+"""The listener as an actor: supervised, restarted on the same socket, drained when the system stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from edge_kit import PATIENCE_S, ended, post, refuse_early, response
+from trio_run import run
+
+from actors.runtime import Child, SupervisorSpec, open_system
+from web.listener import BoundSocket, Limits, bind
+from web.listener.actor import STOP_TIMEOUT_S, DescribeListener, ListenerActor, Upkeep
+
+
+def _child(bound: BoundSocket, app: Any = None, **kwargs: Any) -> Child:
+    return Child(
+        "audit",
+        ListenerActor,
+        args=("audit", bound, app or refuse_early()),
+        kwargs={"limits": Limits(drain_s=0.2)} | kwargs,
+        stop_timeout_s=STOP_TIMEOUT_S,
+    )
+
+
+async def _ask(port: int) -> int:
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    await stream.send_all(post("/"))
+    status = (await response(stream))[0]
+    await trio.aclose_forcefully(stream)
+    return status
+
+
+def test_it_serves_once_started_and_describes_itself() -> None:
+    """Started means: connections are accepted."""
+
+    async def main() -> tuple[int, int]:
+        bound = bind("127.0.0.1", 0)
+        async with open_system("t") as system:
+            await system.start(_child(bound))
+            status = await _ask(bound.port)
+            described = await system.ref("/t/audit").ask(DescribeListener(), timeout_s=PATIENCE_S)
+            assert described.addresses == bound.addresses
+        bound.close()
+        return status, described.requests
+
+    assert run(main, real_time=True) == (200, 1)
+
+
+def test_a_crash_refuses_no_connection() -> None:
+    """An upkeep that raises crashes the actor: it comes back on the same socket, and the next client is served."""
+
+    async def main() -> list[int]:
+        bound = bind("127.0.0.1", 0)
+        crashes = iter([True])
+
+        def upkeep(_now: float) -> None:
+            if next(crashes, False):
+                raise ZeroDivisionError
+
+        async with open_system("t") as system:
+            await system.start(SupervisorSpec("edge", children=(_child(bound, upkeep=(upkeep,)),)))
+            statuses = [await _ask(bound.port)]
+            system.ref("/t/edge/audit").tell(Upkeep())
+            statuses += [await _ask(bound.port) for _ in range(5)]
+        bound.close()
+        return statuses
+
+    assert run(main, real_time=True) == [200] * 6
+
+
+def test_stopping_the_system_drains_it() -> None:
+    """A request in flight gets its answer, an open one that never ends is cut, nothing is accepted any more."""
+
+    async def main() -> tuple[int, bool]:
+        go, inside = trio.Event(), trio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                raise TypeError
+            if scope["path"] == "/slow":
+                inside.set()
+                await go.wait()
+            elif scope["path"] == "/hold":
+                await trio.sleep_forever()
+            await refuse_early()(scope, receive, send)
+
+        bound = bind("127.0.0.1", 0)
+        async with open_system("t") as system:
+            await system.start(_child(bound, app))
+            slow = await trio.open_tcp_stream("127.0.0.1", bound.port)
+            await slow.send_all(post("/slow"))
+            hold = await trio.open_tcp_stream("127.0.0.1", bound.port)
+            await hold.send_all(post("/hold", length=1000, body=b"{"))
+            await inside.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: _stop(system))
+                go.set()
+                status = (await response(slow))[0]
+                is_cut = await ended(hold)
+        for stream in (slow, hold):
+            await trio.aclose_forcefully(stream)
+        bound.close()
+        return status, is_cut
+
+    assert run(main, real_time=True) == (200, True)
+
+
+async def _stop(system: Any) -> None:
+    stopping = system.stop()
+    if stopping is not None:
+        await stopping
+
+
+def test_an_unknown_message_is_no_failure() -> None:
+    """It is warned of, and the listener goes on."""
+
+    async def main() -> int:
+        bound = bind("127.0.0.1", 0)
+        async with open_system("t") as system:
+            await system.start(_child(bound))
+            system.ref("/t/audit").tell("what")
+            status = await _ask(bound.port)
+        bound.close()
+        return status
+
+    assert run(main, real_time=True) == 200
+
+
+def test_the_stop_timeout_covers_the_default_bounds() -> None:
+    """Draining, lingering and closing together end before the supervisor loses patience, and that before `serve` must end."""
+    limits = Limits()
+    assert limits.drain_s + limits.linger_s + 1.0 < STOP_TIMEOUT_S < 25.0
+
+
+pytestmark = pytest.mark.slow

@@ -1,0 +1,56 @@
+"""The answers of the ingest endpoints, made once. Counterpart: web/ingest.py chooses among them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from web.guard import RETRY_AFTER_S
+
+__all__ = [
+    "DRAINING",
+    "FULL",
+    "NOT_FOUND",
+    "NOT_POST",
+    "NO_BEHAVIORS",
+    "OVER_RATE",
+    "TOO_LARGE",
+    "TOO_SLOW",
+    "UNAUTHORIZED",
+    "UNAUTHORIZED_CLOSE",
+    "UNAVAILABLE",
+    "Answer",
+]
+
+
+class Answer(Struct, frozen=True):
+    """One answer; `body` is JSON."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+_RETRY: Final = ((b"retry-after", str(RETRY_AFTER_S).encode()),)
+_CLOSE: Final = ((b"connection", b"close"),)
+_CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
+
+
+def _refusal(status: int, why: str, *headers: tuple[bytes, bytes]) -> Answer:
+    return Answer(status, msgspec.json.encode({"error": why}), headers)
+
+
+NOT_FOUND: Final = _refusal(404, "no such path")
+NOT_POST: Final = _refusal(405, "only POST", (b"allow", b"POST"))
+DRAINING: Final = _refusal(503, "stopping; send it again", *_RETRY)
+FULL: Final = _refusal(503, "too many bodies in memory; send it again", *_RETRY)
+UNAUTHORIZED: Final = _refusal(401, "no valid token", *_CHALLENGE)
+UNAUTHORIZED_CLOSE: Final = _refusal(401, "no valid token, too often", *_CHALLENGE, *_CLOSE)
+OVER_RATE: Final = _refusal(429, "over the rate; send it again", *_RETRY)
+TOO_LARGE: Final = _refusal(413, "the body is larger than this server takes")
+TOO_SLOW: Final = _refusal(408, "the body did not arrive in time", *_CLOSE)
+UNAVAILABLE: Final = _refusal(503, "not taken; send it again", *_RETRY)
+# A later version takes behaviors. Until then 503 and not 501: what an agent keeps and sends again is not lost.
+NO_BEHAVIORS: Final = _refusal(503, "behaviors are not taken yet", *_RETRY)
