@@ -7,12 +7,12 @@ cluster file, the journal, the certificate, the sockets, the actors. SIGTERM and
 from __future__ import annotations
 
 import gc
-import os
 import signal
+import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from actors.evidence import Account
 from actors.evidence.times import rfc3339
 from actors.messages import Flip
 from actors.runtime import Child, EventKind, Intensity, SupervisorSpec, System, SystemFailed, open_system
-from actors.store import Journal, JournalError, MemoryJournal, SqliteJournal
+from actors.store import Journal, JournalError, JournalUnavailable, MemoryJournal, SqliteJournal
 from actors.tree import Parts, Refs, pipeline, refs_of
 from web.credentials import CredentialsError, Tokens
 from web.dashboard import make_dashboard
@@ -37,10 +37,10 @@ from web.events import EventHub
 from web.gate import Access
 from web.guard import Guard
 from web.ingest import make_audit_app, make_behavior_app
+from web.lag import LoopLag
 from web.listener import BoundSocket, bind
 from web.listener.actor import STOP_TIMEOUT_S, ListenerActor
 from web.listener.request import App
-from web.lag import LoopLag
 from web.logs import logger
 from web.sources import Sources
 from web.tls import ServerTls, TlsError
@@ -118,6 +118,14 @@ def _journal(settings: Settings) -> Journal:
         raise StartError(f"PROTECTOR_STORE: {error}") from None
 
 
+async def _check_journal(journal: Journal) -> None:
+    """The store opens it again; here a file that cannot be used is one line instead of a failing actor."""
+    try:
+        await journal.open()
+    except (JournalError, JournalUnavailable) as error:
+        raise StartError(f"PROTECTOR_STORE: {error}") from None
+
+
 def _tls(settings: Settings) -> ServerTls | None:
     ingest = settings.audit_addr is not None or settings.behavior_addr is not None
     if settings.dashboard_addr.is_loopback and (settings.plaintext or not ingest):
@@ -129,19 +137,13 @@ def _tls(settings: Settings) -> ServerTls | None:
             key=settings.tls_key,
             client_ca=settings.tls_client_ca,
             names=settings.tls_names,
-            now=_epoch(),
+            now=time.time(),
         )
     except TlsError as error:
         raise StartError(f"TLS: {error}") from None
     except OSError as error:
         where = error.filename or settings.state_dir
         raise StartError(f"PROTECTOR_STATE_DIR: {where}: {error.strerror or error}") from None
-
-
-def _epoch() -> float:
-    import time
-
-    return time.time()
 
 
 def _tokens(settings: Settings, listener: str, name: str) -> Tokens:
@@ -162,7 +164,8 @@ async def _serve(
     journal: Journal,
     tls: ServerTls | None,
 ) -> int:
-    hub, drain = EventHub(), trio.Event()
+    await _check_journal(journal)
+    hub, drain = EventHub(f"{int(time.time() * 1000):x}"), trio.Event()
     cluster_name = settings.cluster_name
     try:
         async with open_system("protector", stop_timeout_s=STOP_S) as system:
@@ -315,8 +318,6 @@ class _Edge:
 
 def _host_names(address: Address, settings: Settings) -> frozenset[str]:
     """Under which names the dashboard may be asked for, besides loopback's."""
-    import socket
-
     names = {address.host, *settings.tls_names}
     if not address.is_loopback:
         names |= {socket.gethostname(), socket.getfqdn()}
@@ -364,7 +365,11 @@ def _publish_evidence(hub: EventHub, account: Account, new: int) -> None:
 
 async def _follow_lifecycle(system: System, hub: EventHub) -> None:
     """Restarts and failures as events for the dashboards."""
-    names = {EventKind.RESTARTING: "actor.restarted", EventKind.FAILED: "actor.failed", EventKind.ESCALATED: "actor.escalated"}
+    names = {
+        EventKind.RESTARTING: "actor.restarted",
+        EventKind.FAILED: "actor.failed",
+        EventKind.ESCALATED: "actor.escalated",
+    }
     with system.subscribe(256) as events:
         async for event in events:
             if (name := names.get(event.kind)) is not None:

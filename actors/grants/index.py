@@ -54,6 +54,8 @@ class Grants:
         self._bindings_of_role: dict[ObjectName, dict[ObjectName, None]] = {}
         self._aggregates: dict[ObjectName, dict[ObjectName, None]] = {}
         """ClusterRoles that nobody filled -> the roles that they select."""
+        self._selecting: dict[ObjectName, Role] = {}
+        """The same ClusterRoles -> the version whose selectors count."""
         self._compiled: dict[ObjectName, _Compiled] = {}
         self._placed: dict[ObjectName, list[tuple[_Whom, Grant]]] = {}
         """Binding -> its grants, and in which tier each lies."""
@@ -127,20 +129,21 @@ class Grants:
             return {}
         upward = self._ancestors(key)
         self._aggregates.pop(key, None)
-        role = _current(self._roles.get(key, ()))
+        versions = self._roles.get(key, ())
+        role, unfilled = _current(versions), _unfilled(versions)
         for name, selected in self._aggregates.items():
             selected.pop(key, None)
-            if role is not None and selects(self._unfilled(name), role):
+            if role is not None and selects(self._selecting[name], role):
                 selected[key] = None
-        if role is not None and role.rules is None:
-            others = (_current(versions) for versions in self._roles.values())
-            self._aggregates[key] = {other.name: None for other in others if other is not None and selects(role, other)}
+        if unfilled is None:
+            self._selecting.pop(key, None)
+        else:
+            others = (_current(each) for each in self._roles.values())
+            self._selecting[key] = unfilled
+            self._aggregates[key] = {
+                other.name: None for other in others if other is not None and selects(unfilled, other)
+            }
         return upward | self._ancestors(key)
-
-    def _unfilled(self, name: ObjectName) -> Role:
-        role = _current(self._roles[name])
-        assert role is not None, "an aggregate is a role that is held"  # noqa: S101 - kept so by _aggregate
-        return role
 
     def _ancestors(self, key: ObjectName) -> dict[ObjectName, None]:
         """The aggregates that select the role, directly or through others."""
@@ -301,6 +304,12 @@ def _role_of(binding: Binding) -> ObjectName | None:
 def _current(versions: tuple[Role, ...]) -> Role | None:
     """The version that counts inside an aggregate: the live one, or one of an earlier snapshot."""
     return next((each for each in reversed(versions) if each.gone_at is None or each.gone_at == math.inf), None)
+
+
+def _unfilled(versions: tuple[Role, ...]) -> Role | None:
+    """The version whose selectors count, if the role is an aggregate that nobody filled; it may be gone by now."""
+    role = _current(versions) or (versions[-1] if versions else None)
+    return role if role is not None and role.rules is None else None
 
 
 def _union(bindings: Iterable[Binding]) -> Concerned:
