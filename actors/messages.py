@@ -171,6 +171,8 @@ class EvidenceChanged(Struct, frozen=True):
     full: bool
     evidence: tuple[Evidence, ...]
     ended: tuple[ObservationKey, ...] = ()
+    more: bool = False
+    """The rest of it follows in messages of its own; of a `full` one, what none of them names has ended with the last."""
 
 
 class ResendEvidence(Struct, frozen=True):

@@ -29,7 +29,11 @@ from actors.engine.queries import (
 )
 from actors.evidence.times import rfc3339
 from actors.runtime import ActorSnapshot, Failure, MailboxSnapshot, Percentiles, RestartsSnapshot
-from actors.store import SenderStatus, StoreCounts, StoreStatus, StoreStatusQuery
+from actors.store.digests import DigestStatistics
+from actors.store.entries import WindowStatistics
+from actors.store.history import HistoryStatistics
+from actors.store.journal import JournalStatistics
+from actors.store.queries import ActorStatistics, SenderStatus, StoreCounts, StoreStatus, StoreStatusQuery
 from web.events import EventHub
 from web.sources import Sources
 
@@ -288,7 +292,10 @@ def store_status(last_batch_at: float | None = NOW - 3, **changes: Any) -> Store
         "lag_s": None if last_batch_at is None else 1.5,
         "senders": () if last_batch_at is None else (sender,),
     }
-    return StoreStatus(**(values | changes))
+    parts = {"journal": JournalStatistics, "window": WindowStatistics, "digests": DigestStatistics}
+    parts |= {"history": HistoryStatistics, "actor": ActorStatistics}
+    zeros = {name: made(**dict.fromkeys(made.__struct_fields__, 0)) for name, made in parts.items()}
+    return StoreStatus(**(zeros | values | changes))
 
 
 def engine_status(**changes: Any) -> EngineStatus:

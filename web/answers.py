@@ -69,7 +69,7 @@ class SenderView(Struct, frozen=True):
     """One API server (or forwarder), by its address. lag_s: age of its newest event on arrival; skew_s: its clock ahead of ours."""
 
     peer: str
-    last_batch_at: str | None
+    last_batch_at: str
     lag_s: float | None
     skew_s: float | None
 

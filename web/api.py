@@ -114,10 +114,7 @@ async def _status(sources: Sources) -> Response:
     )
     now, counts = sources.clock.now(), store.counts
     feed = feed_of(store.last_batch_at, now, sources.feed_silent_after_s)
-    senders = [
-        SenderView(s.peer, None if s.last_batch_at is None else rfc3339(s.last_batch_at), s.lag_s, s.skew_s)
-        for s in store.senders
-    ]
+    senders = [SenderView(s.peer, rfc3339(s.last_batch_at), s.lag_s, s.skew_s) for s in store.senders]
     return json_answer(
         StatusAnswer(
             version=sources.version,

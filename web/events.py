@@ -10,6 +10,7 @@ Counterparts: the announcer actor and the lifecycle watcher publish; web/api.py 
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from itertools import islice
 from typing import Final, Self
@@ -85,17 +86,19 @@ class HubStatistics(Struct, frozen=True):
 class EventHub:
     """Takes events from inside and hands them to streams. Trio thread only; `publish` never waits.
 
-    `start_id`: lower-case letters and digits, different for every process (its start in milliseconds will do).
+    `start_id`: lower-case letters and digits, different for every process; None: the time of its start, in milliseconds.
     """
 
     def __init__(
         self,
-        start_id: str,
+        start_id: str | None = None,
         *,
         ring_max: int = RING_MAX,
         subscribers_max: int = SUBSCRIBERS_MAX,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
+        if start_id is None:
+            start_id = f"{int(time.time() * 1000):x}"
         if _ID.fullmatch(f"{start_id}-0") is None:
             raise ValueError(f"start_id is 1 to 32 lower-case letters and digits, not {start_id!r}")
         self.heartbeat_s = heartbeat_s

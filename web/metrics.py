@@ -7,8 +7,7 @@ Counterpart: web/sources.py.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from actors.engine.queries import EngineStatus
 from web.events import HubStatistics
+from web.families import WORD, bounded, counter, gauge, of_records
 from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
 
@@ -33,12 +33,8 @@ CACHE_S: Final = 1.0
 """An answer serves for so long: anybody may ask, and a snapshot of many actors has its price."""
 DYNAMIC_PARENTS: Final = frozenset({"accounts"})
 """Actors whose children are named by what others choose (an account's namespace and name); DynamicSupervisors are all such."""
-LABELS_MAX: Final = 64
-"""Values of one label (reasons, kinds). Overflow: put together under "other"."""
 
 T = TypeVar("T")
-
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +120,11 @@ def _exposition(facts: Facts) -> bytes:
     return generate_latest(registry)
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"protector_{name}", text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(f"protector_{name}", text, value=value)
-
-
 def _process(facts: Facts) -> Iterator[Metric]:
     info = GaugeMetricFamily("protector_build_info", "The version that runs.", labels=["version"])
     info.add_metric([facts.version], 1)
     yield info
-    yield _gauge("start_time_seconds", "When this process started, epoch seconds.", facts.started_at)
+    yield gauge("start_time_seconds", "When this process started, epoch seconds.", facts.started_at)
     up = GaugeMetricFamily("protector_up", "Whether this part answered in time.", labels=["part"])
     for part, found in (("store", facts.store), ("engine", facts.engine), ("cluster", facts.cluster)):
         up.add_metric([part], float(found is not None))
@@ -145,44 +133,52 @@ def _process(facts: Facts) -> Iterator[Metric]:
 
 def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     counts = store.counts
-    yield _counter("batches", "Batches taken.", counts.batches)
-    yield _counter("duplicate_batches", "Batches that came again and changed nothing.", counts.duplicates)
-    yield _counter("events", "Items of batches.", counts.events)
-    yield _counter("reads", "Allowed reads of Secrets by ServiceAccounts.", counts.reads)
-    yield _counter("new_observations", "Reads that were not in the window.", counts.new)
-    yield _counter("borrowed_reads", "Reads made as somebody else: kept, no evidence of a chain.", counts.borrowed)
-    yield _counter("late_reads", "Reads that came after their TTL.", counts.late)
-    yield _counter("evicted_observations", "Observations that a full window let go.", counts.evicted)
+    yield counter("batches", "Batches taken.", counts.batches)
+    yield counter("duplicate_batches", "Batches that came again and changed nothing.", counts.duplicates)
+    yield counter("events", "Items of batches.", counts.events)
+    yield counter("reads", "Allowed reads of Secrets by ServiceAccounts.", counts.reads)
+    yield counter("new_observations", "Reads that were not in the window.", counts.new)
+    yield counter("borrowed_reads", "Reads made as somebody else: kept, no evidence of a chain.", counts.borrowed)
+    yield counter("late_reads", "Reads that came after their TTL.", counts.late)
+    yield counter("evicted_observations", "Observations that a full window let go.", counts.evicted)
     dropped = CounterMetricFamily("protector_dropped", "Items that are no reads, by reason.", labels=["reason"])
-    for reason, count in _bounded(counts.dropped.items()):
+    for reason, count in bounded(counts.dropped.items()):
         dropped.add_metric([reason], count)
     yield dropped
-    yield _gauge("observations", "Observations in the window.", store.observations)
-    yield _gauge("observations_capacity", "How many the window holds.", store.capacity)
+    yield gauge("observations", "Observations in the window.", store.observations)
+    yield gauge("observations_capacity", "How many the window holds.", store.capacity)
     at = store.last_batch_at
     if at is not None:
-        yield _gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
+        yield gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
     alive = at is not None and facts.now - at < facts.silent_after_s
-    yield _gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
+    yield gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
     if store.lag_s is not None:
-        yield _gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
-    yield _gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
+        yield gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
+    parts = {
+        "actor": (store.actor,),
+        "digests": (store.digests,),
+        "history": (store.history,),
+        "journal": (store.journal,),
+        "window": (store.window,),
+    }
+    yield from of_records("store", "part", parts)
+    yield gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
 
 
 def _engine(engine: EngineStatus) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge(
         "ready", "Whether the cluster is in sync and all evidence was told since the start.", float(engine.ready)
     )
-    yield _gauge("revision", "Rises with every change of what the chains answer.", engine.revision)
-    yield _gauge("chains", "Chains, lit or not.", engine.chains)
-    yield _gauge("chains_corroborated", "Chains with live evidence.", engine.corroborated)
-    yield _gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)
-    yield _gauge("evidence_ended", "Pieces of evidence that ended and are still shown.", engine.evidence_ended)
-    yield _gauge("unexplained_reads", "Live evidence that no modelled grant covers.", engine.unexplained)
-    yield _counter(
+    yield gauge("revision", "Rises with every change of what the chains answer.", engine.revision)
+    yield gauge("chains", "Chains, lit or not.", engine.chains)
+    yield gauge("chains_corroborated", "Chains with live evidence.", engine.corroborated)
+    yield gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)
+    yield gauge("evidence_ended", "Pieces of evidence that ended and are still shown.", engine.evidence_ended)
+    yield gauge("unexplained_reads", "Live evidence that no modelled grant covers.", engine.unexplained)
+    yield counter(
         "model_disagreements", "Reads whose grant the API server named otherwise than the model.", engine.disagreements
     )
-    yield _counter("engine_touched_objects", "Objects that the engine's work touched.", engine.touched)
+    yield counter("engine_touched_objects", "Objects that the engine's work touched.", engine.touched)
 
 
 def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:
@@ -192,13 +188,13 @@ def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:
         "protector_cluster_age_seconds", "Since the last word of this kind's source.", labels=["kind"]
     )
     for kind, status in sorted(cluster.objects.items()):
-        label = kind if _WORD.fullmatch(kind) else "other"
+        label = kind if WORD.fullmatch(kind) else "other"
         count.add_metric([label], status.count)
         synced.add_metric([label], float(status.synced))
         if status.age_s is not None:
             age.add_metric([label], status.age_s)
     yield from (count, synced, age)
-    yield _gauge("cluster_malformed_objects", "Objects of the source that were left out.", cluster.malformed)
+    yield gauge("cluster_malformed_objects", "Objects of the source that were left out.", cluster.malformed)
 
 
 _ACTOR_GAUGES: Final = (
@@ -226,10 +222,10 @@ def _actors(tree: list[dict[str, Any]]) -> Iterator[Metric]:
             family.add_metric([label], max(_at(node, path) for node in nodes))
         yield family
     for name, text, steps in _ACTOR_COUNTERS:
-        counter = CounterMetricFamily(f"protector_{name}", text, labels=["actor"])
+        total = CounterMetricFamily(f"protector_{name}", text, labels=["actor"])
         for label, node in static:
-            counter.add_metric([label], _at(node, steps))
-        yield counter
+            total.add_metric([label], _at(node, steps))
+        yield total
     restarts = CounterMetricFamily("protector_actor_restarts", "Starts after the first.", labels=["actor"])
     running = GaugeMetricFamily("protector_actors_running", "Actors that run.", labels=["actor"])
     known = GaugeMetricFamily("protector_actors", "Actors, in any state.", labels=["actor"])
@@ -272,44 +268,12 @@ def _at(node: dict[str, Any], path: tuple[str, ...]) -> float:
 
 def _faces(facts: Facts) -> Iterator[Metric]:
     hub = facts.hub
-    yield _gauge("event_streams", "Open event streams.", hub.subscribers)
-    yield _counter("announcements", "Events announced to streams.", hub.published)
-    yield _counter("announcements_missed", "Events that slow streams did not get.", hub.missed)
-    yield _counter("event_streams_refused", "Streams over the bound.", hub.refused)
+    yield gauge("event_streams", "Open event streams.", hub.subscribers)
+    yield counter("announcements", "Events announced to streams.", hub.published)
+    yield counter("announcements_missed", "Events that slow streams did not get.", hub.missed)
+    yield counter("event_streams_refused", "Streams over the bound.", hub.refused)
     if facts.sessions is not None:
-        yield _gauge("viewer_sessions", "Open viewer sessions.", facts.sessions.sessions)
-        yield _counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
-        yield _counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
-    yield from _listeners(facts.listeners)
-
-
-_LISTENER_GAUGES: Final = frozenset(
-    {"body_bytes", "body_bytes_max", "body_bytes_peak", "connections", "connections_peak", "draining", "peers", "tls"}
-)
-"""Statistics of listeners that can fall; every other number of theirs only rises."""
-
-
-def _listeners(listeners: Mapping[str, Sequence[Struct]]) -> Iterator[Metric]:
-    """A metric of each number that a listener or its guard counts, under the field's own name."""
-    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
-    for listener, records in sorted(listeners.items()):
-        for record in records:
-            for name in record.__struct_fields__:
-                value = getattr(record, name)
-                if isinstance(value, int | float):
-                    made = GaugeMetricFamily if name in _LISTENER_GAUGES else CounterMetricFamily
-                    full = f"protector_listener_{name.removesuffix('_total')}"
-                    full += "_served" if name == "connections_total" else ""  # beside the gauge of those that are open
-                    text = "Of the listener's statistics."
-                    family = families.setdefault(full, made(full, text, labels=["listener"]))
-                    family.add_metric([listener], float(value))
-    yield from families.values()
-
-
-def _bounded(pairs: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The pairs by name; names that are no plain words, and those over LABELS_MAX, are put together."""
-    kept: dict[str, float] = {}
-    for name, value in sorted(pairs):
-        label = name if _WORD.fullmatch(name) and len(kept) < LABELS_MAX else "other"
-        kept[label] = kept.get(label, 0) + value
-    return list(kept.items())
+        yield gauge("viewer_sessions", "Open viewer sessions.", facts.sessions.sessions)
+        yield counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
+        yield counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
+    yield from of_records("listener", "listener", facts.listeners)

@@ -120,10 +120,13 @@ def segment(text: str) -> str:
 
 
 def chain_state(chain: ChainView, feed: FeedView | None) -> tuple[str, str]:
-    """(kind, words). "Not corroborated" is only said while audit events are known to arrive (design 3, Unknown is not quiet)."""
+    """(kind, words). "Not corroborated" is only said while what would show a read is known to arrive.
+
+    (Design 3, "Unknown is not quiet".) Of a mount that is no audit event: the kubelet reads it, and only runtime agents see the rest.
+    """
     if chain.corroborated:
         return ("proven", "proven now") if chain.corroboration == "proven" else ("possible", "possible now")
-    if feed is not None and feed.state == "live":
+    if chain.reach != "mounted" and feed is not None and feed.state == "live":
         return "quiet", "not corroborated"
     return "unknown", "unknown"
 

@@ -37,14 +37,15 @@ class Load:
 
 
 def load_of(tree: list[dict[str, Any]]) -> Load:
-    """The fullest mailbox, all overflows, and the restarts that are still counted against an allowance."""
-    fullest, overflows, restarts = None, 0, 0
+    """The fullest mailbox (of equally full ones the one that was fuller before), all overflows, and the restarts that are still counted against an allowance."""
+    fullest, nearest, overflows, restarts = None, (-1.0, -1.0), 0, 0
     for node, _level in _walk(tree):
         box = node["mailbox"]
         overflows += box["overflows"]
         restarts += (node["restarts"] or {}).get("count") or 0
-        share = box["depth"] / box["capacity"] if box["capacity"] else 0.0
-        if box["capacity"] and (fullest is None or share > fullest.depth / fullest.capacity):
+        near = (box["depth"] / box["capacity"], box["high_water"] / box["capacity"]) if box["capacity"] else nearest
+        if near > nearest:
+            nearest = near
             fullest = Fullest(node["path"], node["path"].rpartition("/")[2], box["depth"], box["capacity"])
     return Load(fullest, overflows, restarts)
 

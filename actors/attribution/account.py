@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, ClassVar, Final
 
-from actors.attribution.state import AccountEvidence, AccountStatistics
+from actors.attribution.state import AccountEvidence, AccountStatistics, joined
 from actors.evidence import Account
 from actors.messages import AccountChanges, AccountPods, ChangesSince, PodsOf, Refresh
 from actors.runtime import (
@@ -31,6 +31,8 @@ RETRY_S: Final = 1.0
 """After a failed question; the question is then asked anew, so nothing is lost."""
 LINGER_S: Final = 0.5
 """How long after the end of its last evidence an actor looks whether it may leave."""
+PAGES_MAX: Final = 1000
+"""Pages of one answer of the store; far more than the window can fill."""
 UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
 """What a question to a neighbour that restarts or is slow may raise; anything else is a bug."""
 
@@ -72,13 +74,10 @@ class AccountActor(Actor):
         await self._refresh(message)
 
     async def _refresh(self, wish: Refresh) -> None:
-        state = self._state
         try:
-            changes = await self._store.ask(
-                ChangesSince(self._account, state.epoch, state.version), timeout_s=ASK_TIMEOUT_S
-            )
+            changes = await self._changes()
             pods = None
-            if wish.pods_changed or state.needs_pods:
+            if wish.pods_changed or self._state.needs_pods:
                 pods = await self._cluster.ask(PodsOf(self._account), timeout_s=ASK_TIMEOUT_S)
         except UNANSWERED:
             self._unanswered += 1
@@ -87,12 +86,25 @@ class AccountActor(Actor):
         await self._tell_engine(changes, pods, full=wish.full)
         self._leave_or_wait()
 
+    async def _changes(self) -> AccountChanges:
+        """What changed in the store since the last time, all pages of it; whatever changes meanwhile is told of anew."""
+        pages: list[AccountChanges] = []
+        epoch, version = self._state.epoch, self._state.version
+        while len(pages) < PAGES_MAX:
+            page = await self._store.ask(ChangesSince(self._account, epoch, version), timeout_s=ASK_TIMEOUT_S)
+            if pages and page.full:
+                pages.clear()
+            pages.append(page)
+            epoch, version = page.epoch, page.version
+            if not page.more:
+                break
+        return joined(pages)
+
     async def _tell_engine(self, changes: AccountChanges, pods: AccountPods | None, *, full: bool) -> None:
-        news = self._state.update(changes, pods, self.context.clock.now(), full=full)
-        if news is None:
-            return
+        """Sends what is new. What could not be sent is sent whole later: the engine would find a gap anyhow."""
         try:
-            await self._engine.send(news)
+            for news in self._state.update(changes, pods, self.context.clock.now(), full=full):
+                await self._engine.send(news)
         except UNANSWERED:
             self._unanswered += 1
             self.context.after(RETRY_S, Refresh(full=True))

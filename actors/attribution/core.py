@@ -22,7 +22,7 @@ PODS_SHOWN_MAX: Final = 20
 class Roster:
     """The pods of one account, indexed for attribution. Built once for each change of the pods; never changed."""
 
-    __slots__ = ("_by_name", "_by_uid", "_departed", "_names", "_running", "_workloads", "has_bound_tokens")
+    __slots__ = ("_by_name", "_by_uid", "_departed", "_names", "_running", "_workloads", "has_bound_tokens", "steady")
 
     def __init__(self, pods: AccountPods) -> None:
         self._by_uid = {pod.uid: pod for pod in pods.pods}
@@ -33,6 +33,8 @@ class Roster:
         self._running = [pod for pod in working if pod.gone_at is None]
         self._departed = [pod for pod in working if pod.gone_at is not None]
         self._workloads, self._names = _summary(self._running)
+        self.steady = all(pod.gone_at is None for pod in pods.pods)
+        """Whether no pod is remembered only: then the moment of a read makes no difference."""
         self.has_bound_tokens = any(pod.bound_token for pod in self._running)
         """Whether a pod that runs now gets a bound token: then a read without a pod claim is odd."""
 
@@ -76,6 +78,14 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
         signals.append(Signal.FOREIGN_SOURCE_IP)
     attribution = Attribution.EXACT if claim.uid is not None else Attribution.NAMED
     return Evidence(observation, attribution, workloads, names, _signals(observation, signals))
+
+
+def attribute_again(earlier: Evidence, observation: Observation, roster: Roster, now: float) -> Evidence:
+    """As `attribute`, given what the same roster said of an earlier read of the same observation: mostly the same."""
+    last, before = observation.last, earlier.observation
+    if roster.steady and last.source_ip == before.last.source_ip and observation.first_read is before.first_read:
+        return Evidence(observation, earlier.attribution, earlier.workloads, earlier.pods, earlier.signals)
+    return attribute(observation, roster, now)
 
 
 def _claimed(claim: PodClaim, roster: Roster, at: float) -> list[Pod]:

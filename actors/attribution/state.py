@@ -1,17 +1,24 @@
 """What an account's actor holds: its live evidence, and what of it the engine has not been told yet. Pure.
 
-Theory of operation: the store's changes and the account's pods go in, one EvidenceChanged comes out. Everything is
-attributed again when the pods changed, and only what differs is sent. Each message builds on the one before it
-(`base`, `version`); after `full` anything may have been lost before.
+Theory of operation: the store's changes and the account's pods go in, EvidenceChanged comes out, in parts where it is
+much. Everything is attributed again when the pods changed, and only what differs is sent. Each message builds on the one
+before it (`base`, `version`); after `full` anything may have been lost before.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Sequence
+from typing import Final
 
-from actors.attribution.core import Roster, attribute
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.attribution.core import Roster, attribute, attribute_again
 from actors.evidence import Account, Attribution, Evidence, ObservationKey
 from actors.messages import AccountChanges, AccountPods, EvidenceChanged
+
+PART_MAX: Final = 2000
+"""Pieces of evidence in one message: the engine takes in so many without holding up anybody."""
 
 
 class AccountStatistics(Struct, frozen=True):
@@ -47,8 +54,8 @@ class AccountEvidence:
 
     def update(
         self, changes: AccountChanges, pods: AccountPods | None, now: float, *, full: bool = False
-    ) -> EvidenceChanged | None:
-        """Takes in what the store and (if they changed) the cluster have; what the engine must hear, None for nothing.
+    ) -> tuple[EvidenceChanged, ...]:
+        """Takes in what the store and (if they changed) the cluster have; what the engine must hear, in its order.
 
         The first `pods` of all must be given. `full`: the engine gets everything, whatever it had. `now`: epoch seconds.
         """
@@ -61,7 +68,7 @@ class AccountEvidence:
         held = self._merged(changes, everything=pods is not None, now=now)
         self.epoch, self.version, self._evidence = changes.epoch, changes.version, held
         if full or first:
-            return self._message(tuple(held.values()), (), full=True)
+            return self._messages(tuple(held.values()), (), full=True)
         if changes.full or pods is not None:
             changed = tuple(e for key, e in held.items() if before.get(key) != e)
             ended = tuple(key for key in before if key not in held)
@@ -69,7 +76,7 @@ class AccountEvidence:
             touched = {observation.key: None for observation in changes.observations}
             changed = tuple(held[key] for key in touched if key in held)
             ended = tuple(key for key in changes.ended if key not in held)
-        return self._message(changed, ended, full=False) if changed or ended else None
+        return self._messages(changed, ended, full=False) if changed or ended else ()
 
     def _merged(self, changes: AccountChanges, *, everything: bool, now: float) -> dict[ObservationKey, Evidence]:
         """What is held after these changes. Changed in place where the change is small, so that its cost is too."""
@@ -85,18 +92,31 @@ class AccountEvidence:
         for key in changes.ended:
             held.pop(key, None)
         for observation in changes.observations:
-            held[observation.key] = attribute(observation, roster, now)
+            earlier = held.get(observation.key)
+            held[observation.key] = (
+                attribute(observation, roster, now)
+                if earlier is None
+                else attribute_again(earlier, observation, roster, now)
+            )
         self._attributed += len(changes.observations)
         return held
 
-    def _message(
+    def _messages(
         self, evidence: tuple[Evidence, ...], ended: tuple[ObservationKey, ...], *, full: bool
-    ) -> EvidenceChanged:
-        base = (self._incarnation, self._sent_version)
-        self._sent_version += 1
+    ) -> tuple[EvidenceChanged, ...]:
+        parts = [evidence[at : at + PART_MAX] for at in range(0, len(evidence), PART_MAX)] or [()]
+        messages = []
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            base = (self._incarnation, self._sent_version)
+            self._sent_version += 1
+            version = (self._incarnation, self._sent_version)
+            begins = full and number == 1
+            messages.append(
+                EvidenceChanged(self.account, base, version, begins, part, ended if last else (), more=not last)
+            )
         self._sent += len(evidence)
-        version = (self._incarnation, self._sent_version)
-        return EvidenceChanged(self.account, base, version, full, evidence, ended)
+        return tuple(messages)
 
     def end(self, now: float) -> float | None:
         """When (epoch seconds) the last of what is live here ends; None when nothing is live at `now`."""
@@ -112,3 +132,20 @@ class AccountEvidence:
             attributed=self._attributed,
             sent=self._sent,
         )
+
+
+def joined(pages: Sequence[AccountChanges]) -> AccountChanges:
+    """Pages of one answer of the store as one: a later page says what changed since the one before it."""
+    first, last = pages[0], pages[-1]
+    if first is last:
+        return first
+    observations = {observation.key: observation for page in pages for observation in page.observations}
+    ended: dict[ObservationKey, None] = {}
+    for page in pages:
+        for observation in page.observations:
+            ended.pop(observation.key, None)
+        for key in page.ended:
+            observations.pop(key, None)
+            ended[key] = None
+    kept = () if first.full else tuple(ended)
+    return replace(last, full=first.full, observations=tuple(observations.values()), ended=kept, more=False)

@@ -3,6 +3,9 @@
 No annotations (but the exposure one), no managedFields, no values: `kubectl apply` stores whole Secrets in annotations.
 Times are seconds since the epoch. `gone_at` None: the object is there; otherwise it is a tombstone, remembered so that
 a read is judged against the cluster as it was when it happened (design 3, "As of the event").
+`gone_at` math.inf: only an earlier snapshot has it; it counts at any time and is marked as gone all the same.
+Several records may share a role's or binding's key: versions that were replaced or went, each with its own `valid_from` and
+`gone_at`, and at most one live one, last.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ class EngineActor(Actor):
             self._gaps += 1
             self._resend((message.account,))
             return
-        if not self._ready:
+        if not self._ready and not message.more:
             self._heard.add(message.account)
             self._awaited.discard(message.account)
         new = self._engine.lights.begun - before

@@ -58,11 +58,12 @@ class Lights:
         self._leaving[account] = None
         items = account.items
         if message.full:
-            named = {evidence.observation.key for evidence in message.evidence}
-            for missing in [item for key, item in items.items() if key not in named]:
-                self._end(missing, now)
+            account.unnamed = dict(items)
+        unnamed = account.unnamed
         for evidence in message.evidence:
             item = items.get(evidence.observation.key)
+            if unnamed is not None:
+                unnamed.pop(evidence.observation.key, None)
             if item is not None:
                 self._refresh(item, evidence, now)
             elif evidence.observation.live_until > now:
@@ -73,6 +74,11 @@ class Lights:
             ended = items.get(key)
             if ended is not None:
                 self._end(ended, now)
+        if unnamed is not None and not message.more:
+            account.unnamed = None
+            for key, missing in unnamed.items():
+                if items.get(key) is missing:
+                    self._end(missing, now)
         return True
 
     def _begin(self, account: AccountNode, evidence: Evidence, now: float) -> None:

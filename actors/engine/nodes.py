@@ -95,7 +95,7 @@ class AccountNode:
 
     __slots__ = (
         "account", "by_secret", "collections", "current", "entries", "fickle_before", "grants", "has_tombstones",
-        "heard", "items", "known_grants", "lighting",
+        "heard", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
@@ -115,6 +115,8 @@ class AccountNode:
         """Live evidence that names no single Secret."""
         self.lighting = 0
         """How many of its items light a chain."""
+        self.unnamed: dict[ObservationKey, Item] | None = None
+        """While everything of the account is being told anew: what was not named yet."""
         self.heard: tuple[int, int] | None = None
         """Version of the last EvidenceChanged."""
 

@@ -60,6 +60,8 @@ class Grants:
         self._placed: dict[ObjectName, list[tuple[_Whom, Grant]]] = {}
         """Binding -> its grants, and in which tier each lies."""
         self._tiers: dict[_Whom, _Tier] = {}
+        self._dangling: set[ObjectName] = set()
+        self._grants = 0
         self._recompiled = 0
 
     # --- changes -----------------------------------------------------------------------------------------------
@@ -178,10 +180,15 @@ class Grants:
     def _place(self, key: ObjectName) -> bool:
         """Make the grants of this binding anew; whether they are other ones than before."""
         self._recompiled += 1
+        versions = self._bindings.get(key, ())
+        if versions and not any(_role_of(each) in self._roles for each in versions):
+            self._dangling.add(key)
+        else:
+            self._dangling.discard(key)
         before = self._placed.pop(key, [])
         placed = [
             (whom, grant)
-            for binding in self._bindings.get(key, ())
+            for binding in versions
             if (grants := list(self._grants_of_version(binding)))
             for whom in _whom(concerned_by(binding))
             for grant in grants
@@ -190,6 +197,7 @@ class Grants:
             self._placed[key] = placed
         if placed == before:
             return False
+        self._grants += len({grant for _, grant in placed}) - len({grant for _, grant in before})
         for whom, grant in before:
             self._take_out(whom, grant)
         for whom, grant in placed:
@@ -265,20 +273,15 @@ class Grants:
 
     def dangling(self) -> tuple[ObjectName, ...]:
         """Bindings none of whose versions has its role here."""
-        return tuple(
-            sorted(
-                (n for n, versions in self._bindings.items() if not any(_role_of(v) in self._roles for v in versions)),
-                key=str,
-            )
-        )
+        return tuple(sorted(self._dangling, key=str))
 
     def statistics(self) -> GrantsStatistics:
         """Counts, and what the changes have cost."""
         return GrantsStatistics(
             roles=len(self._roles),
             bindings=len(self._bindings),
-            grants=sum(len({_key(grant) for _, grant in placed}) for placed in self._placed.values()),
-            dangling=len(self.dangling()),
+            grants=self._grants,
+            dangling=len(self._dangling),
             recompiled=self._recompiled,
         )
 

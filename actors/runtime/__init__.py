@@ -53,7 +53,7 @@ from actors.runtime.specs import (
 )
 from actors.runtime.states import ActorState
 from actors.runtime.supervisor import Supervisor
-from actors.runtime.system import System, current_system, open_system
+from actors.runtime.system import System, SystemStatistics, current_system, open_system
 from actors.runtime.timers import Timer
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "System",
     "SystemClock",
     "SystemFailed",
+    "SystemStatistics",
     "Timer",
     "TooManyChildren",
     "TrioFuture",

@@ -1,7 +1,7 @@
 """`Cell`: one place in the tree. It holds what outlives an incarnation (mailbox, counters, last failure) and runs the incarnations.
 
 Counterparts: `ActorRef` puts into its mailbox; its supervisor spawns `run` as a task and is told of the end by `exited`; the loop
-that takes the messages is in loop.py, what is kept and told of failures in record.py.
+that takes the messages is in loop.py, what is counted and told of it in place.py.
 
 Theory of operation. An incarnation is one task in the nursery of the supervisor: make the actor, `on_start`, the loop, `on_stop`.
 It never raises into that nursery: an exception is recorded, and the end is reported as an `Exit`. trio.Cancelled passes through
@@ -97,7 +97,7 @@ class Cell(Place):
         self.initial = True  # whether it has never been up yet
         self.context: ActorContext | None = None
         self.scope = trio.CancelScope()
-        self.started_at = 0.0
+        self.started_at: float | None = None  # when the present or last incarnation came up
         self.failure: Exception | None = None
         self.stop_mode: StopMode | None = None
         self.attempts = 0  # restarts in a row, for the backoff
@@ -350,10 +350,11 @@ class Cell(Place):
         """Close the place, and those below it: queued asks get `ActorDead`, queued tells become dead letters."""
         if self.mailbox.limit < 0 and self.state in (ActorState.STOPPED, ActorState.FAILED):
             return
-        for child in (self.children or {}).values():
+        for child in tuple((self.children or {}).values()):
             child.finish(ActorState.STOPPED)
         self.mailbox.close()
         self.mailbox.drain()
+        self.system.finished(self)
         if self.state is not ActorState.FAILED:  # given up by its supervisor, which was then given up as well
             self.state = state
         if self._stopped_event is not None:

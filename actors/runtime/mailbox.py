@@ -191,7 +191,8 @@ class Mailbox:
             self.wake()
 
     def _overflowed(self) -> None:
-        self.overflows += 1
+        with _foreign_lock:
+            self.overflows += 1
         self.high_water = max(self.high_water, len(self.queue))
         self._cell.overflowed()
 
@@ -220,6 +221,7 @@ class Mailbox:
             try:
                 token.run_sync_soon(self.take_foreign)
             except trio.RunFinishedError:
+                self._foreign = None
                 raise ActorDead(f"{self._cell.path}: its system has ended") from None
 
     def take_foreign(self) -> None:

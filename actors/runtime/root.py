@@ -30,6 +30,8 @@ class RootSupervisor(Supervisor):
     def ended(self, child: Cell, exit_: Exit) -> None:
         """What `System.spawn` started leaves the tree: there is no bound on how many come and go."""
         super().ended(child, exit_)
+        if child.initial and child not in self.spawned:
+            self.start_errors[child.path] = exit_.error
         if child in self.spawned:
             self.forget(child)
 

@@ -116,7 +116,7 @@ def snapshot_of(cell: Cell) -> ActorSnapshot:
         strategy=_strategy(cell),
         restarts=_restarts(cell, now),
         incarnation=cell.incarnation,
-        uptime_s=round(now - cell.started_at, 3) if running else 0.0,
+        uptime_s=round(now - cell.started_at, 3) if running and cell.started_at is not None else 0.0,
         retry_in_s=round(max(0.0, cell.retry_at - now), 3) if cell.state is ActorState.BACKOFF else None,
         mailbox=MailboxSnapshot(
             depth=mailbox.depth(),

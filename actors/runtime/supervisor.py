@@ -81,7 +81,10 @@ class Supervisor(Actor):
     async def on_start(self) -> None:
         """Start the children in order, each after the one before is up."""
         for child in self.children():
-            if child.mailbox.limit >= 0 and not child.active and child.retry_timer is None:
+            if child.mailbox.limit >= 0:
+                child.state = ActorState.STARTING  # its turn comes here: a group restart meanwhile must not start it
+        for child in self.children():
+            if child.state is ActorState.STARTING and not child.active:
                 self.spawn(child)
             await self.settled(child)
             signal = self._cell.mailbox.signal
@@ -169,10 +172,10 @@ class Supervisor(Actor):
 
     def next_delay_s(self, child: Cell) -> float:
         """How long the restart of `child` has to wait, in seconds (see `Backoff`)."""
-        if child.started_at and trio.current_time() - child.started_at >= self.backoff.reset_after_s:
+        started_at, child.started_at = child.started_at, None
+        if started_at is not None and trio.current_time() - started_at >= self.backoff.reset_after_s:
             child.attempts = 0
         child.attempts += 1
-        child.started_at = 0.0
         return self.backoff.delay_s(child.attempts, self._cell.system.rng)
 
     def _restart(self, child: Cell) -> None:
@@ -209,6 +212,7 @@ class Supervisor(Actor):
     async def _regroup(self, scope: trio.CancelScope, group: list[Cell], delay_s: float) -> None:
         """Stop the group in reverse, wait, start it in order. A failure meanwhile cancels `scope` and starts a new regroup."""
         with scope:
+            await trio.lowlevel.checkpoint()  # if it was cancelled before its first step, it must not touch anything
             for child in reversed(group):
                 if child.active:
                     await self.stop_child(child, StopMode.RESTART)
@@ -223,6 +227,8 @@ class Supervisor(Actor):
                 if child.state is ActorState.BACKOFF and not child.active:
                     self.spawn(child)
                     await self.settled(child)
+                    if self._cell.mailbox.signal is not None:
+                        return
             self._group = None
 
     def forget_restart(self, child: Cell) -> None:

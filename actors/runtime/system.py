@@ -15,13 +15,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import trio
+from msgspec import Struct
 
 from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell
 from actors.runtime.clock import Clock, SystemClock
 from actors.runtime.dynamic import Dynamic, DynamicSupervisor
 from actors.runtime.errors import StartFailed, SystemFailed, origin
-from actors.runtime.events import DeadLetters, EventStream, Subscription
+from actors.runtime.events import DeadLetters, DeadLetterStatistics, EventStream, Subscription
 from actors.runtime.failure import types_of
 from actors.runtime.future import TrioFuture
 from actors.runtime.home import current_home
@@ -39,7 +40,7 @@ from actors.runtime.specs import (
 )
 from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
 from actors.runtime.supervisor import Supervisor
-from actors.runtime.timers import Timers
+from actors.runtime.timers import Timers, TimerStatistics
 
 Intercept = Callable[[str, Any], None]
 """Called with (path, message) before each handling; what it raises is raised in the handler's place."""
@@ -95,6 +96,15 @@ def open_system(
     )
 
 
+class SystemStatistics(Struct, frozen=True):
+    """Places (paths that were named), lifecycle events by kind since the start, dead letters, timers."""
+
+    places: int
+    events: dict[str, int]
+    dead_letters: DeadLetterStatistics
+    timers: TimerStatistics
+
+
 class System:
     """See `open_system`. All methods are for the Trio thread, unless they say otherwise."""
 
@@ -131,6 +141,7 @@ class System:
         self._previous = _current.get(None)
         _current.set(self)
         self._stopped = trio.Event()
+        self._up = trio.Event()
         self._manager = trio.open_nursery()
         nursery = await self._manager.__aenter__()
         root_spec = SupervisorSpec(self.name, intensity=self._intensity)
@@ -144,8 +155,8 @@ class System:
         self._root.prepare()
         nursery.start_soon(self._run_timers, name="timers")
         nursery.start_soon(self._run_root, name=self._root.path)
-        while self._root.state is ActorState.STARTING:
-            await trio.lowlevel.checkpoint()
+        with trio.CancelScope(shield=True):  # a nursery is open already, so this has to come to its end
+            await self._up.wait()
         self._body.__enter__()
         return self
 
@@ -211,14 +222,15 @@ class System:
         for index, cell in enumerate(cells):
             root.spawn(cell)
             await root.settled(cell)
+            if self._root.mailbox.signal is not None:
+                await self.wait_stopped()
+                raise RuntimeError("the system was stopped while it started")
             if cell.state is ActorState.FAILED and cell.initial:
                 for other in cells[index + 1 :]:
                     other.finish(ActorState.STOPPED)
                 error = origin(root.start_errors.pop(cell.path, None))
                 said = types_of(error) if error is not None else "it failed"
                 raise StartFailed(f"{cell.path} did not start: {said}") from error
-        if self._root.stop_mode is not None:
-            raise RuntimeError("the system was stopped while it started")
 
     def spawn(self, actor_class: type[Actor], *args: Any, **kwargs: Any) -> ActorRef:
         """Start `actor_class(*args, **kwargs)` directly under the root, without waiting and without restarts. Any thread of Trio's."""
@@ -288,6 +300,15 @@ class System:
         """The tree at this moment."""
         return snapshot_of(self._root)
 
+    def statistics(self) -> SystemStatistics:
+        """Counts of the system as a whole."""
+        return SystemStatistics(
+            places=len(self._cells),
+            events={kind.value: count for kind, count in self.events.counts.items()},
+            dead_letters=self.dead_letters.statistics(),
+            timers=self.timers.statistics(),
+        )
+
     def subscribe(self, capacity: int = 1000) -> Subscription:
         """Lifecycle events from now on, at most `capacity` unread ones (the oldest is dropped then, counted)."""
         return self.events.subscribe(capacity)
@@ -307,13 +328,20 @@ class System:
         if self._cells.get(cell.path) is cell:
             del self._cells[cell.path]
 
+    def finished(self, cell: Cell) -> None:
+        """A place is closed for good: if it was a dynamic child's, it leaves the tree."""
+        dynamic = self._dynamics.get(cell.parent.path) if cell.parent is not None else None
+        if dynamic is not None:
+            dynamic.remove(cell)
+
     def supervisor_of(self, cell: Cell) -> Any:
         """Who is told of the end of `cell`: its parent's actor; the system itself for the root and where there is none."""
         parent = cell.parent
         return parent.actor if parent is not None and parent.actor is not None else self
 
     def notify(self) -> None:
-        """As a supervisor: nobody waits here for a state."""
+        """As a supervisor: the root is up, or it is over."""
+        self._up.set()
 
     def forget_restart(self, cell: Cell) -> None:
         """As a supervisor: the root is never restarted."""

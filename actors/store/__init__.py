@@ -7,7 +7,7 @@ memory, database -> sqlite; ledger, journal -> writer -> actor. Nothing but writ
 from __future__ import annotations
 
 from actors.store.actor import StoreActor
-from actors.store.digests import DigestStatistics, Digests
+from actors.store.digests import Digests, DigestStatistics
 from actors.store.entries import WindowStatistics
 from actors.store.history import History, HistoryStatistics
 from actors.store.journal import Journal, JournalError, JournalStatistics, JournalUnavailable

@@ -18,7 +18,7 @@ import msgspec
 from actors.evidence import Account, ObservationKey, Read, Scope
 from actors.messages import BatchAnswer
 from actors.store.journal import JournalError, JournalUnavailable
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryKey, HistoryRow, Page, Record, StateRow
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow
 
 T = TypeVar("T")
 

@@ -53,6 +53,8 @@ class Entries:
         self.capacity = capacity
         self.epoch = epoch
         self.version = 0
+        self.now = 0.0
+        """Of the last read or expiry (epoch seconds)."""
         self.live = 0
         self.lingering = 0
         self.evicted = 0
@@ -160,12 +162,13 @@ class Entries:
         if entry.watches is not None:
             for id_, watch in entry.watches.watches.items():
                 if not watch.open_until:
-                    self._closed.add(account, observation.key, id_, watch.live_until, observation.arrived_at)
+                    self._closed.add(account, observation.key, id_, watch.live_until, self.now)
 
     # --- time ----------------------------------------------------------------------------------------------------------
 
     def expire(self, now: float, limit: int) -> bool:
         """End what is past, at most `limit` entries; whether there may be more."""
+        self.now = now
         for _ in range(limit):
             while self._lingering and self._lingering[0][1].lingers_until != self._lingering[0][0]:
                 self._lingering.popleft()

@@ -45,6 +45,7 @@ class Window(Entries):
 
     def record(self, read: Read, now: float, received_at: float, seq: int = 0) -> int:
         """Apply one read of batch `seq`, received at `received_at`. Returns COUNTED, NEW, LATE, KNOWN or'ed together."""
+        self.now = now
         key = observation_key(read)
         partition = self._partitions.get(read.account)
         entry = partition.get(key) if partition is not None else None

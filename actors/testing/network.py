@@ -60,11 +60,11 @@ class LossyTransport(httpx.AsyncBaseTransport):
         if fault is None:
             return await self._inner.handle_async_request(request)
         if fault is Fault.NOT_DELIVERED:
-            raise httpx.ConnectError("connection refused (told to)", request=request)
+            raise httpx.ConnectError("connection refused (simulated)", request=request)
         response = await self._inner.handle_async_request(request)
         await response.aread()
         await response.aclose()
-        raise httpx.ReadError("connection reset before the answer (told to)", request=request)
+        raise httpx.ReadError("connection reset before the answer (simulated)", request=request)
 
     async def aclose(self) -> None:
         """Closes the inner transport."""

@@ -119,19 +119,27 @@ class World:
         return observation
 
     def read(self, account: str, verb: str, secret: str, **more: Any) -> None:
-        """One more read, attributed, and told to the engine."""
+        """One more read, attributed, and told to the engine; everything of the account where the engine asks for it."""
         observation = self.observe(account, verb, secret, **more)
-        self.send(observation.account, [observation])
+        if not self.send(observation.account, [observation]):
+            live = [o for o in self.observations[observation.account].values() if o.live_until > self.now]
+            assert self.send(observation.account, live, full=True)
 
     def send(
-        self, account: Account, observations: list[Observation], ended: tuple[Any, ...] = (), *, full: bool = False
+        self,
+        account: Account,
+        observations: list[Observation],
+        ended: tuple[Any, ...] = (),
+        *,
+        full: bool = False,
+        more: bool = False,
     ) -> bool:
         pods = AccountPods(account, tuple(pod for pod in self.pods.values() if pod.account == account))
         evidence = tuple(attribute(each, pods, self.now) for each in observations)
         base = self.versions.get(account, 0)
         self.versions[account] = base + 1
         first = full or base == 0
-        message = EvidenceChanged(account, (1, base), (1, base + 1), first, evidence, ended)
+        message = EvidenceChanged(account, (1, base), (1, base + 1), first, evidence, ended, more)
         applied = self.engine.apply_evidence(message, self.now)
         self.flips += self.engine.take_flips()
         return applied

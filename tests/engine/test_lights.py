@@ -313,6 +313,23 @@ def test_a_gap_is_not_applied(world):
     assert len(world.evidence()) == 2
 
 
+def test_everything_told_in_parts_flips_nothing_that_stays(world):
+    """A full message in two parts: what the second names stays lit all the while; what neither names ends with the last."""
+    world.apply(world.pod("web-1"))
+    world.grant("a", names=("a",))
+    world.grant("b", names=("b",))
+    for name in "ab":
+        world.read("app/reader", "get", f"app/{name}", pod="web-1")
+    world.flips.clear()
+    account, (first, second) = next((k, list(v.values())) for k, v in world.observations.items())
+    world.send(account, [first], full=True, more=True)
+    assert len(world.lit()) == 2
+    world.send(account, [second])
+    assert (len(world.lit()), world.flips) == (2, [])
+    world.send(account, [second], full=True)
+    assert {("web", "b", "app/b")} == world.lit()
+
+
 def test_a_group_grant_lights_the_account_that_read(world):
     """system:serviceaccounts:<ns> is every account of the namespace; only the one that read is lit."""
     world.apply(world.pod("web-1"), world.pod("job-1", "app/other"))

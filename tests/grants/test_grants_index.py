@@ -217,7 +217,17 @@ def test_nothing_stays_of_what_is_removed() -> None:
         grants.put(each.name, [])
     assert not any(
         getattr(grants, name)
-        for name in ("_roles", "_bindings", "_bindings_of_role", "_aggregates", "_selecting", "_placed", "_tiers")
+        for name in (
+            "_roles",
+            "_bindings",
+            "_bindings_of_role",
+            "_aggregates",
+            "_selecting",
+            "_placed",
+            "_tiers",
+            "_dangling",
+            "_grants",
+        )
     )
 
 

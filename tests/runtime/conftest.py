@@ -10,7 +10,7 @@ from actors.runtime import Actor
 
 
 class Recorder(Actor):
-    """Writes down what happens to it in a list that the test gives it: ("start", path), ("message", ...), ("stop", path), ("failure", type)."""
+    """Writes down what happens to it in the test's list: ("start", name), ("message", ...), ("stop", name), ("failure", type)."""
 
     def __init__(self, log: list[Any]) -> None:
         self.log = log

@@ -46,7 +46,7 @@ def test_ask_returns_what_the_handler_returns(check) -> None:
             def on_receive(self, message: Any) -> Any:
                 return {"got": message}
 
-        assert {"got": 1} == Echo.start().ask(1)
+        assert Echo.start().ask(1) == {"got": 1}
 
     check(case)
 
@@ -83,13 +83,13 @@ def test_ask_without_blocking_returns_a_future(check) -> None:
 
         ref = Echo.start()
         future = ref.ask([1, 2, 3], block=False)
-        assert [1, 2, 3] == future.get(timeout=5)
-        assert [1, 2, 3] == future.get()
-        assert 3 == future.map(len).get()
-        assert [2, 3] == future.filter(lambda item: item > 1).get()
-        assert 6 == future.reduce(lambda total, item: total + item).get()
-        assert [[1, 2, 3], 4] == future.join(ref.ask(4, block=False)).get()
-        assert [4, 5] == pykka.get_all([ref.ask(4, block=False), ref.ask(5, block=False)])
+        assert future.get(timeout=5) == [1, 2, 3]
+        assert future.get() == [1, 2, 3]
+        assert future.map(len).get() == 3
+        assert future.filter(lambda item: item > 1).get() == [2, 3]
+        assert future.reduce(lambda total, item: total + item).get() == 6
+        assert future.join(ref.ask(4, block=False)).get() == [[1, 2, 3], 4]
+        assert pykka.get_all([ref.ask(4, block=False), ref.ask(5, block=False)]) == [4, 5]
 
     check(case)
 
@@ -175,7 +175,7 @@ def test_an_actor_can_stop_itself(check) -> None:
                 return "bye"
 
         ref = Once.start()
-        assert "bye" == ref.ask("x")
+        assert ref.ask("x") == "bye"
         assert ref.actor_stopped.wait(5)
 
     check(case)
@@ -231,12 +231,12 @@ def test_proxies(check) -> None:
                 self.volume += 1
 
         proxy = Player.start().proxy()
-        assert 3 == proxy.add(1, right=2).get()
-        assert 3 == proxy.volume.get()
+        assert proxy.add(1, right=2).get() == 3
+        assert proxy.volume.get() == 3
         proxy.volume = 7
         proxy.louder.defer()
-        assert 8 == proxy.volume.get()
-        assert "playing" == proxy.playback.play().get()
+        assert proxy.volume.get() == 8
+        assert proxy.playback.play().get() == "playing"
         with pytest.raises(AttributeError):
             proxy.missing  # noqa: B018 - reading it is the test
 
@@ -260,7 +260,7 @@ def test_actors_ask_one_another_and_themselves_through_futures(check) -> None:
                 return self.adder.ask(message, block=False)
 
         broker = Broker.start(Adder.start())
-        assert 2 == broker.ask(1).get(timeout=5)
+        assert broker.ask(1).get(timeout=5) == 2
 
     check(case)
 

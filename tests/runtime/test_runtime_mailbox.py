@@ -80,12 +80,12 @@ def test_reject() -> None:
             with pytest.raises(MailboxFull):
                 await ref.ask(3)
             mailbox = system.snapshot().children[0].mailbox
-            assert (3, 3, 3, 2) == (mailbox.depth, mailbox.capacity, mailbox.high_water, mailbox.overflows)
+            assert (mailbox.depth, mailbox.capacity, mailbox.high_water, mailbox.overflows) == (3, 3, 3, 2)
             gate.set()
             await trio.testing.wait_all_tasks_blocked()
-            assert ["held", 0, 1, 2] == seen
+            assert seen == ["held", 0, 1, 2]
             kinds = [events.receive_nowait().kind for _ in range(2)]
-            assert [EventKind.STARTED, EventKind.OVERFLOW] == kinds
+            assert kinds == [EventKind.STARTED, EventKind.OVERFLOW]
             assert None is events.receive_nowait()
 
     run(main)
@@ -111,8 +111,8 @@ def test_send_waits_for_room_in_order() -> None:
                 with pytest.raises(MailboxFull):
                     ref.tell("no")
                 gate.set()
-            assert "asked" == await asked
-            assert ["held", 0, 1, 2, "a", "b", "asked"] == seen
+            assert await asked == "asked"
+            assert seen == ["held", 0, 1, 2, "a", "b", "asked"]
 
     run(main)
 
@@ -146,8 +146,8 @@ def test_drop_oldest() -> None:
                 await dropped
             gate.set()
             await trio.testing.wait_all_tasks_blocked()
-            assert ["held", 1, 2, 3] == seen
-            assert [("int", Reason.DROPPED)] == [(letter.message_type, letter.reason) for letter in system.dead_letters]
+            assert seen == ["held", 1, 2, 3]
+            assert [(letter.message_type, letter.reason) for letter in system.dead_letters] == [("int", Reason.DROPPED)]
 
     run(main)
 
@@ -194,12 +194,13 @@ def test_a_stop_from_above_goes_ahead_and_what_is_queued_is_accounted_for() -> N
                 nursery.start_soon(send)
                 await trio.testing.wait_all_tasks_blocked()
                 stopped = system.stop()
+                await trio.testing.wait_all_tasks_blocked()
                 gate.set()
                 await stopped
             with pytest.raises(ActorDead):
                 await asked
-            assert ["held"] == seen
-            assert {Reason.DEAD: 2} == {k: v for k, v in system.dead_letters.counts.items() if v}
+            assert seen == ["held"]
+            assert {k: v for k, v in system.dead_letters.counts.items() if v} == {Reason.DEAD: 2}
 
     run(main)
 

@@ -50,7 +50,7 @@ def test_after_and_every() -> None:
         actor.context.after(2.5, "once")
         actor.context.every(2.0, "tick")
 
-    assert [(2.0, "tick"), (2.5, "once"), (4.0, "tick"), (6.0, "tick")] == clockwork(script, until=7.0)
+    assert clockwork(script, until=7.0) == [(2.0, "tick"), (2.5, "once"), (4.0, "tick"), (6.0, "tick")]
 
 
 def test_cancel() -> None:
@@ -60,7 +60,7 @@ def test_cancel() -> None:
         actor.context.after(1.0, "never").cancel()
         actor.context.after(2.0, "kept")
 
-    assert [(2.0, "kept")] == clockwork(script, until=3.0)
+    assert clockwork(script, until=3.0) == [(2.0, "kept")]
 
 
 def test_timers_die_with_the_incarnation() -> None:
@@ -73,7 +73,7 @@ def test_timers_die_with_the_incarnation() -> None:
             actor.context.after(5.0, "second")
 
     seen = clockwork(script, until=20.0, tells=((2.5, "crash"),))
-    assert ["first", "first", "second"] == [message for _, message in seen]
+    assert [message for _, message in seen] == ["first", "first", "second"]
 
 
 def test_a_slow_actor_gets_one_tick_not_a_pile() -> None:
@@ -98,7 +98,7 @@ def test_a_slow_actor_gets_one_tick_not_a_pile() -> None:
             await trio.sleep(9)
 
     run(main)
-    assert [1.0, 4.5, 8.0] == seen
+    assert seen == [1.0, 4.5, 8.0]
 
 
 def test_tasks_run_beside_the_loop_and_their_failure_is_the_actors() -> None:
@@ -126,13 +126,13 @@ def test_tasks_run_beside_the_loop_and_their_failure_is_the_actors() -> None:
         async with open_system("s", seed=1) as system:
             await system.start(Child("busy", Busy))
             ref = system.ref("/s/busy")
-            assert 1 == await ref.ask("x")
+            assert await ref.ask("x") == 1
             with pytest.raises(ActorCrashed):
                 await ref.ask("wait")
-            assert 2.0 == trio.current_time()
-            assert 2 == await ref.ask("x")
-            assert [] == log
-        assert ["cancelled"] == log
+            assert trio.current_time() == 2.0
+            assert await ref.ask("x") == 2
+            assert log == []
+        assert log == ["cancelled"]
 
     run(main)
 
@@ -155,9 +155,9 @@ def test_cancelled_timers_do_not_pile_up() -> None:
     async def main() -> None:
         timers = Timers()
         for _ in range(10 * COMPACT_MIN):
-            timers.add(1000.0, lambda timer: None).cancel()
+            timers.add(1000.0, lambda _: None).cancel()
         statistics = timers.statistics()
-        assert 0 == statistics.active
+        assert statistics.active == 0
         assert statistics.entries <= COMPACT_MIN + 1
 
     run(main)

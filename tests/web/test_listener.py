@@ -8,12 +8,16 @@ import h2.errors
 import pytest
 import trio
 from edge_kit import PATIENCE_S, echo, ended, h2_client, post, refuse_early, respond, response, served, server_tls
+from hypercorn.protocol.events import EndBody, Request, StreamClosed
 from quart import Response
 from quart_trio import QuartTrio
 from trio_run import run
 
 from web.listener import Limits, Listener, bind
-from web.listener.request import origin_form
+from web.listener.http1 import Http1
+from web.listener.limits import Counters
+from web.listener.request import Inbox, RequestStream, origin_form
+from web.listener.setup import Setup
 
 BOTH = pytest.mark.parametrize("tls", [False, True], ids=["plaintext", "tls"])
 VERSIONS = pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
@@ -124,6 +128,78 @@ def test_half_an_answer_is_never_taken_for_a_whole_one() -> None:
             return broken.reset, whole.status
 
     assert run(main, real_time=True) == (h2.errors.ErrorCodes.INTERNAL_ERROR, 200)
+
+
+@BOTH
+def test_what_a_connection_raises_ends_it_alone(tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in the protocol's own code is counted by type; the bystander's request goes on, and new clients are served."""
+    handle = Http1.handle
+
+    async def buggy(self: Http1, event: Any) -> None:
+        if b"BOOM" in getattr(event, "data", b""):
+            raise KeyError("BOOM")
+        await handle(self, event)
+
+    monkeypatch.setattr(Http1, "handle", buggy)
+
+    async def main() -> tuple[list[int], dict[str, int]]:
+        async with served(echo, tls=tls) as server:
+            bystander, victim = await server.connect(), await server.connect()
+            await bystander.send_all(post("/", length=3, body=b"a"))
+            await victim.send_all(b"BOOM")
+            assert await ended(victim)
+            await bystander.send_all(b"bc")
+            newcomer = await server.connect()
+            await newcomer.send_all(post("/"))
+            statuses = [(await response(stream))[0] for stream in (bystander, newcomer)]
+            return statuses, server.listener.statistics().failures
+
+    assert run(main, real_time=True) == ([200, 200], {"KeyError": 1})
+
+
+def test_the_final_send_is_done_although_the_application_is_cancelled_by_it() -> None:
+    """As quart-trio does: on hearing that the answer is out it cancels itself, while the connection has still to become idle."""
+
+    class Protocol:
+        """Stands in for a protocol whose last step waits for something."""
+
+        config = Setup("test", Limits(), Counters())
+        app = context = client = server = None
+        ssl = False
+        became_idle = False
+
+        async def stream_send(self, event: Any) -> None:
+            if isinstance(event, StreamClosed):
+                await self.stream.handle(event)
+                await trio.testing.wait_all_tasks_blocked()
+                await trio.lowlevel.checkpoint()
+                self.became_idle = True
+
+        def spawn(self, task: Any) -> None:
+            self.nursery.start_soon(task)
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            await respond(send, 200, b"")
+
+    async def main() -> bool:
+        async with trio.open_nursery() as nursery:
+            protocol: Any = Protocol()
+            protocol.app, protocol.task_group, protocol.nursery = app, protocol, nursery
+            protocol.stream = RequestStream(protocol, Inbox(protocol.config.counters), 1)
+            head = {"headers": [], "http_version": "1.1", "method": "GET", "raw_path": b"/", "state": {}}
+            await protocol.stream.handle(Request(stream_id=1, **head))
+            await protocol.stream.handle(EndBody(stream_id=1))
+        return bool(protocol.became_idle)
+
+    assert run(main) is True
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ def scrape(sources: Sources) -> dict[tuple[str, tuple[str, ...]], float]:
         ("protector_mailbox_depth", ("/protector/pipeline/store",), 130),
         ("protector_actor_restarts_total", ("/protector/pipeline/cluster",), 2),
         ("protector_up", ("engine",), 1),
+        ("protector_store_pending_batches", ("actor",), 0),
+        ("protector_store_commits_total", ("journal",), 0),
         ("protector_event_streams", (), 0),
         ("protector_viewer_token_failures_total", (), 0),
     ],

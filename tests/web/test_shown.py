@@ -91,6 +91,7 @@ def test_undefined_names_are_our_bug():
         (w.DARK, FeedView("live", "x"), ("quiet", "not corroborated")),
         (w.DARK, FeedView("silent", "x"), ("unknown", "unknown")),
         (w.DARK, FeedView("never", None), ("unknown", "unknown")),
+        (w.DARK | {"reach": "mounted"}, FeedView("live", "x"), ("unknown", "unknown")),  # no audit event shows it
         (w.DARK, None, ("unknown", "unknown")),  # the store did not answer
     ],
 )

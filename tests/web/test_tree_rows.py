@@ -63,6 +63,14 @@ def test_load():
     assert (load.fullest.path, load.overflows, load.restarts) == ("/p/b", 3, 3)
 
 
+def test_load_of_idle_actors():
+    """Of empty mailboxes the one that was fullest before is told."""
+    leaves = (w.node("/p/a", mailbox=box(0)), w.node("/p/b"))
+    load = load_of(plain(w.node("/p", leaves, mailbox=box(0))))
+    assert load.fullest is not None
+    assert load.fullest.path == "/p/b"
+
+
 def test_find():
     """An actor is found by its whole path only."""
     tree = plain(w.tree(("app.a",)))

@@ -8,6 +8,7 @@ connection. Counterpart: web/listener/connection.py.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import h2.config
@@ -144,7 +145,8 @@ class Http2(Http2Answers):
         if path is None or method == b"CONNECT" or not method.isascii():
             self.config.counters.refused_requests += 1
             status = b"405" if method == b"CONNECT" else b"400"
-            self.connection.send_headers(stream_id, [(b":status", status)], end_stream=True)
+            with suppress(h2.exceptions.ProtocolError):  # the stream or the connection ended in the same breath
+                self.connection.send_headers(stream_id, [(b":status", status)], end_stream=True)
             if stream_id in self._receiving:
                 self._reset(stream_id, h2.errors.ErrorCodes.NO_ERROR)
             return

@@ -120,8 +120,8 @@ class Inbox:
 class RequestStream(HTTPStream):
     """Hypercorn's HTTPStream with our inbox, the application isolated, and the final send shielded.
 
-    The shield is here, in one place, for every application: quart-trio cancels its own handler once the answer is out, and a
-    cancelled final send would leave the connection marked as busy, so that its idle time never ends it.
+    The shield is here, in one place, for every application: quart-trio cancels its own handler as soon as it hears that the
+    answer is out, which is in the middle of the final send; whatever the connection has still to do then must be done.
     """
 
     def __init__(self, protocol: Any, inbox: Inbox, stream_id: int) -> None:

@@ -14,8 +14,8 @@ from web.listener.limits import Counters, Limits
 __all__ = ["Setup"]
 
 REQUESTS_MAX: Final = 2**30
-"""Requests on one connection: as many as HTTP/2 has stream ids. Hypercorn's own bound of 1,000 closes an HTTP/2 connection
-under the very request that reached it, which would cost an API server that batch's first attempt and ten seconds."""
+"""Requests on one connection: as many as HTTP/2 has stream ids. Hypercorn's own bound of 1,000 makes its H2Protocol close the
+connection under the very request that reached it (ours does not count), and would end an HTTP/1.1 connection for no reason."""
 
 
 class Setup(Config):

@@ -4,7 +4,7 @@
   "use strict";
   var root = document.documentElement;
   var offset = Number(root.dataset.now) - Date.now() / 1000; // the server's clock ahead of ours
-  var EVENTS = ["chain.corroborated", "chain.expired", "read.unexplained", "evidence.new", "actor.restarted", "actor.failed", "actor.started", "actor.stopped", "stream.missed"];
+  var EVENTS = ["chain.corroborated", "chain.expired", "read.unexplained", "evidence.new", "actor.restarted", "actor.failed", "actor.escalated", "actor.started", "actor.stopped", "stream.missed"];
   var POLL_MS = 15000, SOON_MS = 400, LEAST_MS = 2000;
 
   // --- ages -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,303 @@
+"""The rules of the window: live, late, watches, expiry, eviction, what an observation shows."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from msgspec.structs import replace
+from store_kit import APP, T0, TTL_S, get, grant, live, watch
+
+from actors.evidence import Account, Observation, Read, observation_key
+from actors.store import Window
+from actors.store.entries import LINGER_S
+from actors.store.watches import CLOSED_MAX, OPEN_MAX_S, WATCHES_MAX, ClosedWatches
+from actors.store.window import COUNTED, LATE, NEW
+
+
+def window(capacity: int = 1000) -> Window:
+    return Window(TTL_S, capacity, epoch=7)
+
+
+def one(w: Window, read: Read) -> Observation:
+    entry = w.get(read.account, observation_key(read))
+    assert entry is not None
+    return entry.observation
+
+
+def test_a_read_is_live_until_its_event_time_and_the_ttl() -> None:
+    """The window is on event time, not on arrival."""
+    w = window()
+    assert w.record(get(at=T0 - 250), T0, T0) == COUNTED | NEW
+    assert one(w, get()).live_until == T0 + 50
+
+
+def test_a_refresh_keeps_the_newest_read_and_counts() -> None:
+    """Out of order, an older read adds to the count and to first_seen, and is not what is shown."""
+    w = window()
+    w.record(get(at=T0 - 10, audit_id="new"), T0, T0)
+    assert w.record(get(at=T0 - 20, audit_id="old"), T0, T0 + 1) == COUNTED
+    seen = one(w, get())
+    assert (
+        seen.last.audit_id,
+        seen.first_seen,
+        seen.arrived_at,
+        seen.count,
+        seen.live_until,
+    ) == ("new", T0 - 20, T0, 2, T0 + 290)
+
+
+def test_a_late_read_is_past_lingers_and_ends() -> None:
+    """It is no new observation, is pulled as one that is past, and is told to have ended ten seconds later."""
+    w = window()
+    assert w.record(get(at=T0 - 400), T0, T0) == COUNTED | LATE
+    pulled = w.changes_since(APP, 7, 0)
+    assert [o.live_until for o in pulled.observations] == [T0 - 100]
+    assert (w.live, w.next_expiry()) == (0, T0 + LINGER_S)
+    w.record(get("b"), T0, T0)
+    version = w.version
+    assert not w.expire(T0 + LINGER_S, 100)
+    assert (observation_key(get()),) == w.changes_since(APP, 7, version).ended
+
+
+def test_a_late_read_adds_to_a_live_observation_only_count_and_first_seen() -> None:
+    """Nothing else of it is shown."""
+    w = window()
+    w.record(get(at=T0 - 1, audit_id="new", named=grant("x")), T0, T0)
+    before = one(w, get())
+    assert w.record(get(at=T0 - 400, named=grant("y")), T0, T0) == COUNTED | LATE
+    assert replace(before, count=2, first_seen=T0 - 400, version=2) == one(w, get())
+
+
+def test_a_live_read_lights_what_lingers() -> None:
+    """What came late and is read again counts both, and is new."""
+    w = window()
+    w.record(get(at=T0 - 400), T0, T0)
+    assert w.record(get(at=T0), T0 + 1, T0 + 1) == COUNTED | NEW
+    assert (one(w, get()).count, w.live, w.lingering) == (2, 1, 0)
+    w.expire(T0 + LINGER_S + 2, 100)
+    assert w.live == 1
+
+
+def test_what_has_ended_begins_anew() -> None:
+    """Also when the tick has not come yet."""
+    w = window()
+    w.record(get(at=T0), T0, T0)
+    assert w.record(get(at=T0 + TTL_S), T0 + TTL_S, T0 + TTL_S) == COUNTED | NEW
+    assert (one(w, get()).count, w.live) == (1, 1)
+
+
+def test_pods_and_borrowed_reads_are_observations_of_their_own() -> None:
+    """The key says so."""
+    w = window()
+    for read in (get(), get(pod="p"), get(pod="q"), get(borrowed=True)):
+        assert w.record(read, T0, T0) & NEW
+    assert w.live == 4
+
+
+# --- watches
+
+
+def test_a_watch_is_held_open_until_its_timeout_and_live_a_ttl_longer() -> None:
+    """1,500 s after its start, with a timeout of 2,400 s."""
+    w = window()
+    w.record(watch(T0 - 1500, open_s=2400), T0, T0)
+    seen = one(w, watch(T0))
+    assert (seen.held_open_until, seen.live_until) == (T0 + 900, T0 + 900 + TTL_S)
+
+
+def test_the_end_of_a_watch_shortens_it() -> None:
+    """Live until its end and the TTL, no longer held open, one count, and it expires then."""
+    w = window()
+    w.record(watch(T0 - 1500, open_s=2400, named=grant("x")), T0, T0)
+    assert w.record(watch(T0 - 1500, end=T0, open_s=2400, named=grant("x")), T0, T0) == 0
+    seen = one(w, watch(T0))
+    assert (
+        seen.held_open_until,
+        seen.live_until,
+        seen.count,
+        tuple(n.live_until for n in seen.named),
+    ) == (0.0, T0 + TTL_S, 1, (T0 + TTL_S,))
+    w.expire(T0 + TTL_S, 10)
+    assert w.live == 0
+
+
+def test_a_start_after_its_own_end_opens_nothing() -> None:
+    """The end may be the first that arrives."""
+    w = window()
+    assert w.record(watch(T0 - 2400, end=T0, open_s=3600), T0, T0) == COUNTED | NEW
+    before = one(w, watch(T0))
+    assert w.record(watch(T0 - 2400, open_s=3600), T0, T0) == 0
+    assert before == one(w, watch(T0))
+
+
+def test_a_watch_that_was_over_long_ago_is_not_live() -> None:
+    """By its end; by its own timeout; by the longest that a watch may last. A start that comes after such an end opens nothing."""
+    w = window()
+    w.record(watch(T0 - 1500, open_s=3000), T0, T0)
+    assert w.record(watch(T0 - 1500, end=T0 - 400, open_s=3000), T0, T0) == LATE
+    assert (w.live, one(w, watch(T0)).live_until) == (0, T0 - 100)
+    other = Account("shop", "other")
+    assert w.record(watch(T0 - 1500, open_s=600, account=other), T0, T0) == COUNTED | LATE
+    assert w.record(watch(T0 - 4000, open_s=86400, account=other, id_="v"), T0, T0) == COUNTED | LATE
+    third = Account("shop", "third")
+    assert w.record(watch(T0 - 1500, end=T0 - 400, account=third), T0, T0) == COUNTED | LATE
+    w.expire(T0 + 60, 100)
+    assert w.record(watch(T0 - 1500, open_s=3000, account=third), T0 + 60, T0 + 60) == LATE
+    assert w.live == 0
+
+
+def test_an_open_watch_is_believed_for_an_hour_at_most() -> None:
+    """Whatever timeout it claims."""
+    w = window()
+    w.record(watch(T0, open_s=86400), T0, T0)
+    assert one(w, watch(T0)).held_open_until == T0 + OPEN_MAX_S
+
+
+def test_stages_of_watches_in_every_order() -> None:
+    """Two ended watches and one still open, both stages of each delivered in any order (one twice), come to the same."""
+    items = [
+        watch(T0 - 500, id_="1"),
+        watch(T0 - 500, end=T0 - 20, id_="1"),
+        watch(T0 - 400, id_="2", named=grant("x")),
+        watch(T0 - 400, end=T0 - 10, id_="2", named=grant("x")),
+        watch(T0 - 30, open_s=90, id_="3"),
+        watch(T0 - 500, id_="1"),
+    ]
+    expected = (3, T0 + 60, T0 + 60 + TTL_S, T0 - 500, ((grant("x"), T0 - 10 + TTL_S),), 3, 1)
+    for order in itertools.permutations(items):
+        w = window()
+        outcomes = [w.record(item, T0, T0) for item in order]
+        seen = one(w, items[0])
+        assert expected == (
+            seen.count,
+            seen.held_open_until,
+            seen.live_until,
+            seen.first_seen,
+            tuple((n.grant, n.live_until) for n in seen.named),
+            sum(bool(o & COUNTED) for o in outcomes),
+            sum(bool(o & NEW) for o in outcomes),
+        ), order
+
+
+def test_more_watches_than_are_told_apart_stay_live_and_are_counted() -> None:
+    """The one that ends soonest is folded away: it cannot be ended any more, nor does it end anything."""
+    w = window()
+    for i in range(WATCHES_MAX + 1):
+        w.record(watch(T0, open_s=100 + i, id_=str(i)), T0, T0)
+    assert w.statistics().watch_overflows == 1
+    for i in range(1, WATCHES_MAX + 1):
+        w.record(watch(T0, end=T0 + 1, id_=str(i)), T0 + 1, T0 + 1)
+    seen = one(w, watch(T0))
+    assert (seen.count, seen.held_open_until) == (WATCHES_MAX + 1, T0 + 100)
+
+
+def test_many_short_watches_are_no_overflow() -> None:
+    """An informer that watches again and again: what has long ended makes room."""
+    w = window()
+    for i in range(3 * WATCHES_MAX):
+        at = T0 + 10 * i
+        w.record(watch(at, open_s=10, id_=str(i)), at, at)
+        w.record(watch(at, end=at + 9, id_=str(i)), at + 9, at + 9)
+    assert (w.statistics().watch_overflows, one(w, watch(T0)).count) == (0, 3 * WATCHES_MAX)
+    assert w.record(watch(T0, open_s=3600, id_="0"), at + 10, at + 10) == LATE
+    assert one(w, watch(T0)).held_open_until == 0.0
+
+
+def test_ends_of_watches_are_remembered_within_a_bound() -> None:
+    """The oldest is forgotten first, and counted while it still mattered."""
+    closed = ClosedWatches(TTL_S, bound=2)
+    for i in range(3):
+        closed.add(APP, observation_key(get()), ("w", T0 + i, 0), T0 + 300, T0)
+    assert (len(closed), closed.overflows, closed.live_until(APP, observation_key(get()), ("w", T0, 0))) == (2, 1, None)
+    assert CLOSED_MAX > 1000
+
+
+# --- what the API server named
+
+
+def test_named_grants_are_newest_first_at_most_eight_each_with_its_end() -> None:
+    """Read by read another binding may be named."""
+    w = window()
+    for i in range(10):
+        w.record(get(at=T0 + i, named=grant(f"b{i}")), T0 + i, T0 + i)
+    w.record(get(at=T0 + 20, named=grant("b5")), T0 + 20, T0 + 20)
+    w.record(get(at=T0 + 21), T0 + 21, T0 + 21)
+    named = one(w, get()).named
+    assert [n.grant.binding.name for n in named] == ["b5", "b9", "b8", "b7", "b6", "b4", "b3", "b2"]
+    assert (named[0].live_until, named[1].live_until) == (T0 + 20 + TTL_S, T0 + 9 + TTL_S)
+
+
+def test_an_older_naming_does_not_push_out_newer_ones() -> None:
+    """Out of order deliveries keep their place."""
+    w = window()
+    w.record(get(at=T0, named=grant("new")), T0, T0)
+    w.record(get(at=T0 - 50, named=grant("old")), T0, T0)
+    w.record(get(at=T0 - 60, named=grant("new")), T0, T0)
+    assert [(n.grant.binding.name, n.live_until) for n in one(w, get()).named] == [("new", T0 + 300), ("old", T0 + 250)]
+
+
+# --- time and capacity
+
+
+def test_expiry_is_to_the_moment_and_in_order() -> None:
+    """At each end exactly what is due leaves, and next_expiry never comes after it."""
+    w = window()
+    for i in range(50):
+        w.record(get(f"s{i}", at=T0 - (i * 37 % 50) * 0.1), T0, T0)
+    now, left = T0, 50
+    while (at := w.next_expiry()) is not None:
+        now = max(now, at)
+        assert not w.expire(now, 1000)
+        left = sum(T0 - (i * 37 % 50) * 0.1 + TTL_S > now for i in range(50))
+        assert left == w.live == len(live(w, now))
+    assert (left, now) == (0, T0 + TTL_S)
+
+
+def test_a_refreshed_observation_expires_at_its_new_end() -> None:
+    """Its old end does nothing."""
+    w = window()
+    w.record(get(at=T0), T0, T0)
+    w.record(get(at=T0 + 100), T0 + 100, T0 + 100)
+    assert not w.expire(T0 + TTL_S, 10)
+    assert w.live == 1
+    w.expire(T0 + 100 + TTL_S, 10)
+    assert (w.live, w.live_accounts()) == (0, ())
+
+
+def test_expiry_goes_in_slices() -> None:
+    """At most `limit` at once; the answer says whether there may be more."""
+    w = window()
+    for i in range(10):
+        w.record(get(f"s{i}"), T0, T0)
+    assert [w.expire(T0 + TTL_S, 4) for _ in range(3)] == [True, True, False]
+    assert w.live == 0
+
+
+def test_over_capacity_what_ends_soonest_goes_first() -> None:
+    """Counted, and told to the pullers as ended."""
+    w = window(capacity=3)
+    ats = {"a": T0 - 30, "b": T0 - 90, "c": T0 - 60, "d": T0 - 10}
+    for name, at in ats.items():
+        w.record(get(name, at=at), T0, T0)
+    w.record(get("c", at=T0), T0, T0)
+    w.record(get("e", at=T0 - 5), T0, T0)
+    assert ({"c", "d", "e"}, 2, 3) == ({key[1][2] for key in live(w, T0)}, w.evicted, w.live)
+    assert {"a", "b"} == {key[2] for key in w.changes_since(APP, 7, 0).ended}
+
+
+def test_what_is_past_goes_before_anything_is_evicted() -> None:
+    """With a late tick, making room ends what is over and counts it as expired."""
+    w = window(capacity=1)
+    w.record(get("a", at=T0), T0, T0)
+    w.record(get("b", at=T0 + TTL_S), T0 + TTL_S, T0 + TTL_S)
+    assert (w.evicted, w.live, w.statistics().expired) == (0, 1, 1)
+
+
+def test_late_reads_beyond_the_bound_are_counted_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of what lingers."""
+    monkeypatch.setattr("actors.store.window.LINGER_MAX", 2)
+    w = window()
+    for i in range(4):
+        assert w.record(get(f"s{i}", at=T0 - 400), T0, T0) == COUNTED | LATE
+    assert (w.lingering, w.statistics().linger_overflows) == (2, 2)
