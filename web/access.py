@@ -1,4 +1,7 @@
-"""`protector access`: who may read which Secrets, from snapshots of a cluster. Counterpart: actors/grants, which the engine uses too."""
+"""`protector access`: who may read which Secrets, from snapshots of a cluster.
+
+Counterpart: actors/grants, which the engine uses too.
+"""
 
 from __future__ import annotations
 

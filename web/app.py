@@ -283,13 +283,15 @@ class _Edge:
             cluster_name=settings.cluster_name,
             started_at=self._system.clock.now(),
             listeners=lambda: {name: read() for name, read in self._statistics.items()},
+            lag=self.lag.statistics,
+            has_cluster=settings.cluster != "none",
         )
         return self._listener(
             "dashboard",
             bound,
             make_dashboard(sources, access),
             tls=(lambda: self._context(with_client_ca=False)) if is_tls else lambda: None,
-            upkeep=((tokens.refresh,) if tokens is not None else ()) + self._tls_upkeep(),
+            upkeep=((_ending_sessions(tokens, access),) if tokens is not None else ()) + self._tls_upkeep(),
             statistics=lambda: (),
         )
 
@@ -314,6 +316,16 @@ class _Edge:
             {"tls": tls, "upkeep": upkeep},
             stop_timeout_s=STOP_TIMEOUT_S,
         )
+
+
+def _ending_sessions(tokens: Tokens, access: Access) -> Callable[[float], object]:
+    """A token that was taken out of the file takes the sessions with it that it opened; which those are is not kept, so all end."""
+
+    def refresh(now: float) -> None:
+        if tokens.refresh(now):
+            access.sessions.end_all()
+
+    return refresh
 
 
 def _host_names(address: Address, settings: Settings) -> frozenset[str]:

@@ -107,7 +107,7 @@ async def parts_missing(sources: Sources) -> list[str]:
     except Unanswered:
         missing.append("cluster")
     try:
-        if not (await sources.engine_status()).ready:
+        if sources.has_cluster and not (await sources.engine_status()).ready:
             missing.append("engine")
     except Unanswered:
         missing.append("engine")

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from actors.engine.queries import EngineStatus
 from web.events import HubStatistics
 from web.families import WORD, bounded, counter, gauge, of_records
+from web.lag import LagStatistics
 from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
 
@@ -52,6 +53,7 @@ class Facts:
     hub: HubStatistics
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
+    lag: LagStatistics | None = None
 
 
 class Metrics:
@@ -83,6 +85,7 @@ class Metrics:
             hub=sources.hub.statistics(),
             sessions=self._sessions() if self._sessions is not None else None,
             listeners=sources.listeners(),
+            lag=sources.lag() if sources.lag is not None else None,
         )
 
 
@@ -125,6 +128,10 @@ def _process(facts: Facts) -> Iterator[Metric]:
     info.add_metric([facts.version], 1)
     yield info
     yield gauge("start_time_seconds", "When this process started, epoch seconds.", facts.started_at)
+    if facts.lag is not None:
+        yield gauge("loop_lag_seconds", "How late the event loop was when it was looked at last.", facts.lag.last_s)
+        yield gauge("loop_lag_worst_minute_seconds", "The worst of the last minute.", facts.lag.worst_minute_s)
+        yield gauge("loop_lag_worst_seconds", "The worst since the start.", facts.lag.worst_s)
     up = GaugeMetricFamily("protector_up", "Whether this part answered in time.", labels=["part"])
     for part, found in (("store", facts.store), ("engine", facts.engine), ("cluster", facts.cluster)):
         up.add_metric([part], float(found is not None))

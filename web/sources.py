@@ -30,6 +30,7 @@ from actors.evidence.times import rfc3339
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
 from actors.store import StoreStatusQuery
 from web.events import EventHub
+from web.lag import LagStatistics
 
 if TYPE_CHECKING:
     from actors.cluster.queries import ClusterStatus
@@ -125,6 +126,10 @@ class Sources:
     feed_silent_after_s: float = FEED_SILENT_AFTER_S
     listeners: Callable[[], Mapping[str, Sequence[Struct]]] = _no_statistics
     """The `statistics()` of each listener and its guard, by the listener's name ("audit", "behavior", "dashboard")."""
+    lag: Callable[[], LagStatistics] | None = None
+    """How late the event loop is."""
+    has_cluster: bool = True
+    """False where no cluster is configured: then nobody waits for it to be in sync."""
 
     async def chains(self, query: ChainsQuery) -> ChainPage | BadCursor:
         """A page of chains. Unanswered."""

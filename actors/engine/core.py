@@ -12,6 +12,7 @@ from typing import Final
 
 from actors.cluster.records import Record, RecordKey
 from actors.engine.changes import Changes
+from actors.engine.edges import Edges
 from actors.engine.ended import EndedRing
 from actors.engine.flips import chain_flip, tell
 from actors.engine.graph import Graph
@@ -31,7 +32,8 @@ class Engine:
         self._changes = Changes()
         self.graph = Graph(self._changes)
         self.judge = Judge(self.graph, self._changes, memory_s)
-        self.lights = Lights(self.graph, self.judge, self.ended, self._changes)
+        self._edges = Edges(self.graph, self.judge, self._changes)
+        self.lights = Lights(self.graph, self._edges, self.judge, self.ended, self._changes)
 
     @property
     def revision(self) -> int:
@@ -69,7 +71,7 @@ class Engine:
         """Looks at the clock: what has ended by now is dark."""
         self.lights.look_at_clock(now)
         for item in self.judge.look_at_clock(now):
-            self.lights.recount(item)
+            self._edges.recount(item)
         self._close(now)
 
     def next_at(self) -> float | None:

@@ -229,19 +229,7 @@ class Graph:
         grants = self.grants.grants_of(node.account)
         if grants == node.grants:
             return False
-        node.grants = grants
-        node.current = {}
-        node.known_grants = {}
-        for grant in grants:
-            for scope in grant.scopes():
-                key = (grant.binding, grant.role, scope)
-                other = node.known_grants.get(key)
-                if other is None or other.revoked:
-                    node.known_grants[key] = grant
-                if not grant.revoked:
-                    node.current[key] = grant
-        node.has_tombstones = any(grant.revoked for grant in grants)
-        node.fickle_before = max((grant.valid_from for grant in grants), default=0.0)
+        node.take(grants)
         return True
 
     def _sync_entry(self, entry: Entry) -> None:

@@ -4,10 +4,8 @@ Two rules. A read lights a chain if and only if its workload is among the attrib
 stood when it happened, would by themselves allow exactly this request within the chain's scope (design 3).
 Nothing is scanned: a repeated read costs the chains that it lights, and time is looked at through queues of due moments.
 
-Theory of operation: every piece of live evidence is an Item with edges to the chains that it lights. An edge lasts as long
-as the item; where the grant was gone by the newest read but the API server named it in an earlier one that is still live,
-it lasts as long as that. Chains that an item gained or lost are settled once, at the end of each call: what is lit twice
-or replaced within one call is no flip. Counterparts: graph.py (which chains there are), judge.py (reads no grant covers).
+Theory of operation: every piece of live evidence is an Item with edges to the chains that it lights (edges.py). Chains that an item gained or lost are settled once, at the end of each call: what is lit twice
+or replaced within one call is no flip. Counterpart: judge.py (reads that no grant covers).
 """
 
 from __future__ import annotations
@@ -15,22 +13,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.engine.changes import Changes
+from actors.engine.edges import Edges
 from actors.engine.ended import Ended, EndedRing
 from actors.engine.flips import chain_flip, tell
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
-from actors.engine.nodes import AccountNode, Chain, Item, Light
+from actors.engine.nodes import AccountNode, Chain, Item
 from actors.engine.timeline import Timeline
-from actors.evidence import Evidence, GrantName, NamedGrant, Observation, Signal
+from actors.evidence import Evidence, Observation
 from actors.messages import EvidenceChanged
 
 
 class Lights:
     """All live evidence, and the chains that it lights."""
 
-    def __init__(self, graph: Graph, judge: Judge, ended: EndedRing, changes: Changes) -> None:
+    def __init__(self, graph: Graph, edges: Edges, judge: Judge, ended: EndedRing, changes: Changes) -> None:
         self._graph = graph
+        self._edges = edges
         self._judge = judge
         self._ended = ended
         self._changes = changes
@@ -39,7 +39,6 @@ class Lights:
         self.begun = 0
         """Pieces of evidence that were new, so far."""
         self._due: Due[Item] = Due()
-        self._proven_due: Due[Chain] = Due()
         self._leaving: dict[AccountNode, None] = {}
         """Accounts of which something ended: they may have nothing left."""
         for past in ended:
@@ -102,7 +101,7 @@ class Lights:
             self._ended.take(account.account, observation.key)
             self._unknow([past])
         self.timeline.put(item)
-        self._evaluate(item, now)
+        self._edges.evaluate(item, now)
         self._watch(item, now)
         if account.burst is not was_burst and account.lighting:
             self._changes.answers = True
@@ -115,7 +114,7 @@ class Lights:
             return
         item.evidence = evidence
         if observation.live_until <= now:
-            self._end(item, now)
+            self._end(item, now, fell=True)
             return
         if (
             item.steady
@@ -125,45 +124,17 @@ class Lights:
             and observation.last.verb != "watch"
             and observation.live_until >= before.live_until
         ):
-            self._repeat(item, observation, before)
+            self._edges.repeat(item, observation, before)
         else:
-            self._evaluate(item, now, before)
+            self._edges.evaluate(item, now, before)
             self._watch(item, now)
         if int(observation.last.at) != item.second:
             self.timeline.move(item)
         if evidence.signals != old.signals:
-            self.recount(item)
+            self._edges.recount(item)
         if item.edges:
             self._changes.answers = True
         self._changes.touched += 1 + len(item.edges)
-
-    def _repeat(self, item: Item, observation: Observation, before: Observation) -> None:
-        """Another read like those before, a moment later: the same grants allow it, and its light lasts longer."""
-        until, at = observation.live_until, observation.last.at
-        for chain in item.edges:
-            light = chain.light
-            if light is None:
-                continue
-            if until > light.read_until:
-                light.read_until = until
-                if until > light.until:
-                    light.until = until
-            if at > light.newest_at:
-                light.newest_at = at
-            if not chain.lit:
-                self._changes.unsettled[chain] = None
-        named = observation.named
-        if named is before.named:
-            return
-        names = [each.grant for each in named]
-        if names != item.named_grants:
-            self._name(item, fell=not set(item.named_grants) <= set(names))
-            self._judge.named(item, names)
-            return
-        for each, chains in zip(named, item.provers, strict=True):
-            for chain in chains:
-                if chain.light is not None and each.live_until > chain.light.read_proven:
-                    chain.light.raise_to(0.0, each.live_until)
 
     def _keep_late(self, account: AccountNode, evidence: Evidence, now: float) -> None:
         """It was not live when it came; it is still told."""
@@ -175,7 +146,7 @@ class Lights:
         covered = bool(self._allowing(account, observation)) if not observation.last.borrowed else False
         self._remember(Ended(self._ended.numbers, evidence, covered or None, evidence.signals, (), now))
 
-    def _end(self, item: Item, now: float) -> None:
+    def _end(self, item: Item, now: float, *, fell: bool = False) -> None:
         """It is live no longer: by time, or because the store says so."""
         account, observation = item.account, item.observation
         self.live -= 1
@@ -185,7 +156,7 @@ class Lights:
         chains = tuple(sorted(chain.id for chain in item.edges))
         past = Ended(item.number, item.evidence, item.explained, tuple(item.all_signals()), chains, ended_at)
         self._remember(past)
-        self._link(item, {}, fell=False)
+        self._edges.link(item, {}, fell=fell)
         del account.items[observation.key]
         secret = item.secret
         if secret is None:
@@ -218,7 +189,7 @@ class Lights:
     def evaluate_all(self, account: AccountNode, now: float) -> None:
         """The account's grants changed: everything live of it is held against them again."""
         for item in list(account.items.values()):
-            self._evaluate(item, now)
+            self._edges.evaluate(item, now)
             self._watch(item, now)
 
     def _allowing(self, account: AccountNode, observation: Observation) -> bool:
@@ -227,88 +198,6 @@ class Lights:
             account.account, last.verb, last.scope.namespace, last.scope.name, at=last.at
         )
         return bool(allowing)
-
-    def _evaluate(self, item: Item, now: float, before: Observation | None = None) -> None:
-        """Which chains this read lights: by the grants as of the event, and those named in a read that is still live.
-
-        `before`: the observation as it was last evaluated, where it changed.
-        """
-        account, evidence = item.account, item.evidence
-        observation = evidence.observation
-        last = observation.last
-        verb, namespace, name = last.verb, last.scope.namespace, last.scope.name
-        edges: dict[Chain, float | None] = {}
-        allowed = False
-        for grant in self._graph.grants.allowing(account.account, verb, namespace, name) if not last.borrowed else ():
-            in_force = grant.in_force(last.at)
-            allowed = allowed or in_force
-            end = None if in_force else named_until(observation.named, GrantName(grant.binding, grant.role))
-            if end is not None and end <= now:
-                continue
-            for scope in grant.scopes():
-                if not grant.scope_allows(scope, verb, namespace, name):
-                    continue
-                key = (grant.binding, grant.role, scope)
-                for workload in evidence.workloads:
-                    entry = self._graph.entry(workload, account.account)
-                    chain = self._graph.granted_chain(entry, key, account.known_grants.get(key, grant))
-                    if edges.get(chain, 0.0) is not None:
-                        edges[chain] = end
-        item.steady = not account.has_tombstones and last.at >= account.fickle_before
-        fell = before is not None and observation.live_until < before.live_until
-        self._link(item, edges, fell=fell)
-        self._judge.covered(item, allowed=allowed)
-        self.recount(item)
-
-    def _link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
-        """From now on these are what it lights. `fell`: it may do so for less long than before."""
-        before = item.edges
-        names = {each.grant for each in item.observation.named}
-        fell = fell or not names.issuperset(item.named_grants)
-        fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
-        if edges != before:
-            self._changes.answers = True
-            item.account.lighting += bool(edges) - bool(before)
-        item.edges = edges
-        for chain in before:
-            if chain not in edges and chain.light is not None:
-                self._changes.touched += 1
-                chain.light.drop(item)
-                chain.light.count_signals(item.counted, -1)
-                self._changes.unsettled[chain] = None
-        for chain in edges:
-            if chain.light is None:
-                chain.light = Light()
-            if chain not in before:
-                self._changes.touched += 1
-                chain.light.count_signals(item.counted, 1)
-            self._changes.unsettled[chain] = None
-        self._name(item, fell=fell)
-
-    def _name(self, item: Item, *, fell: bool) -> None:
-        """Puts it into the light of each of its chains, with what the API server named."""
-        names = [each.grant for each in item.observation.named]
-        for chain in item.edges:
-            light = chain.light
-            if light is not None:
-                proven = item.proven_in(chain) if chain.grant_name in names else 0.0
-                light.put(item, item.until_in(chain), proven, fell=fell)
-                if proven > 0.0:
-                    self._proven_due.at(chain, proven)
-        item.provers = tuple(tuple(chain for chain in item.edges if chain.grant_name == name) for name in names)
-
-    def recount(self, item: Item) -> None:
-        """Its signals changed, or may have."""
-        signals = item.evidence.signals
-        if item.explained is False:
-            signals = (*signals, Signal.UNEXPLAINED)
-        if signals == item.counted:
-            return
-        for chain in item.edges:
-            if chain.light is not None:
-                chain.light.count_signals(item.counted, -1)
-                chain.light.count_signals(signals, 1)
-        item.counted = signals
 
     # --- time ---
 
@@ -325,7 +214,7 @@ class Lights:
 
     def next_at(self) -> float | None:
         """The next moment (epoch seconds) at which time alone may change something; it may turn out that it did not."""
-        moments = (self._due.next_at(), self._proven_due.next_at(), self._ended.next_at())
+        moments = (self._due.next_at(), self._edges.proven_due.next_at(), self._ended.next_at())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def look_at_clock(self, now: float) -> None:
@@ -337,14 +226,14 @@ class Lights:
             self._changes.touched += 1
             was_open = item.held_open
             if any(end is not None and end <= now for end in item.edges.values()):
-                self._evaluate(item, now)
+                self._edges.evaluate(item, now)
             self._watch(item, now)
             if item.held_open is not was_open and item.edges:
                 self._changes.answers = True
-        while (chain := self._proven_due.pop(now)) is not None:
+        while (chain := self._edges.proven_due.pop(now)) is not None:
             until = chain.light.proven_until if chain.light is not None else 0.0
             if until > now:
-                self._proven_due.at(chain, until)
+                self._edges.proven_due.at(chain, until)
             elif chain.lit:
                 self._changes.answers = True
         self._unknow(self._ended.forget(now))
@@ -369,7 +258,7 @@ class Lights:
             if light is not None and not light.items:
                 chain.light = None
             if not chain.structural and chain.light is None:
-                self._proven_due.drop(chain)
+                self._edges.proven_due.drop(chain)
                 self._graph.remove_chain(chain)
         leaving, self._leaving = self._leaving, {}
         for account in leaving:
@@ -382,8 +271,3 @@ class Lights:
         else:
             self._changes.flips.append(chain_flip(chain, "chain.expired", now))
             chain.told = None
-
-
-def named_until(named: Iterable[NamedGrant], grant: GrantName) -> float:
-    """Until when (epoch seconds) a read is live in which the API server named this grant; 0.0 for none."""
-    return max((each.live_until for each in named if each.grant == grant), default=0.0)

@@ -32,7 +32,15 @@ from actors.engine.queries import (
 )
 from actors.engine.secrets import SecretName
 from actors.engine.timeline import Position, position_of
-from actors.engine.views import chain_view, chain_view_of_secret, ended_view, item_view, items_over, light_of_secret
+from actors.engine.views import (
+    SECRETS_SHOWN_MAX,
+    chain_view,
+    chain_view_of_secret,
+    ended_view,
+    item_view,
+    items_over,
+    light_of_secret,
+)
 from actors.evidence import Account, Evidence
 
 ChainPlace = tuple[int, int, int, float, str]
@@ -40,6 +48,10 @@ ChainPlace = tuple[int, int, int, float, str]
 DARK: Final = 2
 _PLACES: Final[msgspec.json.Decoder[ChainPlace]] = msgspec.json.Decoder(ChainPlace)
 _POSITIONS: Final[msgspec.json.Decoder[Position]] = msgspec.json.Decoder(Position)
+SECRETS_PAGE_MAX: Final = 10_000
+"""Secrets in all chains of a page together; `secrets_total` tells how many there are."""
+SECRETS_SHOWN_MIN: Final = 20
+"""Secrets of a wide chain that are listed in any case."""
 CURSOR_MAX: Final = 4096
 """Characters of a cursor; a longer one is none of ours."""
 
@@ -70,13 +82,21 @@ class Listing:
             return BadCursor()
         limit = max(1, min(query.limit, LIMIT_MAX))
         rows, total = self._rows(query, after, limit + 1, now)
-        chains, secret = self._engine.graph.chains, query.secret
-        views = [
-            chain_view(chain, chains, now) if secret is None else chain_view_of_secret(chain, secret, now)
-            for _, chain in rows[:limit]
-        ]
+        views = self._views([chain for _, chain in rows[:limit]], query.secret, now)
         cursor = _encode(rows[limit - 1][0]) if len(rows) > limit else None
         return ChainPage(self._engine.revision, views, cursor, total)
+
+    def _views(self, chains: list[Chain], secret: SecretName | None, now: float) -> list[ChainView]:
+        """The chains of a page. All together they list SECRETS_PAGE_MAX Secrets, those in front the most."""
+        if secret is not None:
+            return [chain_view_of_secret(chain, secret, now) for chain in chains]
+        views: list[ChainView] = []
+        room = SECRETS_PAGE_MAX
+        for chain in chains:
+            most = min(SECRETS_SHOWN_MAX, max(room, SECRETS_SHOWN_MIN))
+            views.append(chain_view(chain, self._engine.graph.chains, now, most))
+            room -= len(views[-1].secrets)
+        return views
 
     def _rows(
         self, query: ChainsQuery, after: ChainPlace | None, count: int, now: float

@@ -90,13 +90,13 @@ def _evidence_view(
     )
 
 
-def chain_view(chain: Chain, chains: Chains, now: float) -> ChainView:
-    """A chain with everything that lights it."""
+def chain_view(chain: Chain, chains: Chains, now: float, secrets_max: int = SECRETS_SHOWN_MAX) -> ChainView:
+    """A chain with everything that lights it, and the first of the Secrets in its scope."""
     light = chain.light
     until = light.until if light is not None else 0.0
     proven = light is not None and light.proven_until > now
     newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
-    secrets, total = _secrets(chain, chains, now)
+    secrets, total = _secrets(chain, chains, now, secrets_max)
     return _chain_view(chain, until, proven, secrets, total, newest, now)
 
 
@@ -166,39 +166,38 @@ def light_of_secret(chain: Chain, secret: SecretName) -> tuple[float, float, lis
     return until, min(proven, until), items
 
 
-def _secrets(chain: Chain, chains: Chains, now: float) -> tuple[list[SecretStateView], int]:
-    """The known Secrets of the chain's scope, the lit ones first, at most SECRETS_SHOWN_MAX; and how many there are."""
+def _secrets(chain: Chain, chains: Chains, now: float, most: int) -> tuple[list[SecretStateView], int]:
+    """The known Secrets of the chain's scope, the lit ones first, at most so many; and how many there are."""
     scope = chain.scope
     if scope.namespace is not None and scope.name is not None:
         until = chain.light.until if chain.light is not None else 0.0
         return [_state((scope.namespace, scope.name), until, now)], 1
-    lit = _lit_secrets(chain, chains, now)
-    shown = [_state(secret, lit[secret], now) for secret in sorted(lit)[:SECRETS_SHOWN_MAX]]
-    room = SECRETS_SHOWN_MAX - len(shown)
+    lit = _lit_secrets(chain, chains, now, most)
+    shown = [_state(secret, lit[secret], now) for secret in sorted(lit)[:most]]
+    room = most - len(shown)
     if room:
         dark = (secret for secret in chains.known.within(scope) if secret not in lit)
         shown += [_state(secret, 0.0, now) for secret in islice(dark, room)]
     return shown, chains.known.count(scope)
 
 
-def _lit_secrets(chain: Chain, chains: Chains, now: float) -> dict[SecretName, float]:
+def _lit_secrets(chain: Chain, chains: Chains, now: float, most: int) -> dict[SecretName, float]:
     """Secrets lit inside a wide chain, and until when; no more than the answer can hold."""
-    light, entry = chain.light, chain.entry
+    light = chain.light
     found: dict[SecretName, float] = {}
-    if light is None or entry is None or light.until <= now:
+    if light is None or light.until <= now:
         return found
-    for collection in entry.account.collections:
-        until = collection.until_in(chain)
-        region = _common(chain.scope, collection.observation.last.scope)
-        if until > now and region is not None:
-            for secret in islice(chains.known.within(region), SECRETS_SHOWN_MAX):
-                found[secret] = max(found.get(secret, 0.0), until)
-    for secret, items in entry.account.by_secret.items():
-        until = max((item.until_in(chain) for item in items), default=0.0)
-        if until > now and chain.scope.covers(*secret):
+    for item in light.items:
+        until, secret = item.until_in(chain), item.secret
+        if until <= now:
+            continue
+        if secret is not None:
             found[secret] = max(found.get(secret, 0.0), until)
-            if len(found) >= 2 * SECRETS_SHOWN_MAX:
-                break
+        elif (region := _common(chain.scope, item.observation.last.scope)) is not None:
+            for known in islice(chains.known.within(region), most):
+                found[known] = max(found.get(known, 0.0), until)
+        if len(found) >= 2 * most:
+            break
     return found
 
 

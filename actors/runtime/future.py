@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import pykka
 import trio
+from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
 
 from actors.runtime.errors import AskTimeout, WouldBlock
 from actors.runtime.home import Home, current_home
@@ -42,6 +43,8 @@ class TrioFuture(pykka.Future[T]):
     _error: BaseException | None = None
     _timer: Timer | None = None
     home: Home | None = None
+    """The loop that sets it and mostly awaits it, if it was made for an ask there. Its first waiter there is `_task`: the fast path."""
+    _task: trio.lowlevel.Task | None = None
     _waiter: trio.lowlevel.Task | None = None
     _waiter_home: Home | None = None
     _more_waiters: list[tuple[trio.lowlevel.Task, Home]] | None = None
@@ -78,6 +81,9 @@ class TrioFuture(pykka.Future[T]):
                 return False
             self._value = value
             self._done = True
+            task, self._task = self._task, None
+        if task is not None:
+            self._resume(task)
         if self._waiter is not None or self._thread_event is not None or self._timer is not None:
             self._wake()
         return True
@@ -89,6 +95,9 @@ class TrioFuture(pykka.Future[T]):
                 return False
             self._error = error
             self._done = True
+            task, self._task = self._task, None
+        if task is not None:
+            self._resume(task)
         self._wake()
         return True
 
@@ -98,6 +107,9 @@ class TrioFuture(pykka.Future[T]):
             if self._done:
                 raise queue.Full
             self._get_hook = func
+            task, self._task = self._task, None
+        if task is not None:
+            self._resume(task)
         self._wake()
 
     def expire_after(self, timers: Timers, timeout_s: float) -> None:
@@ -107,6 +119,14 @@ class TrioFuture(pykka.Future[T]):
     def _expired(self, _: Timer) -> None:
         self._timer = None
         self.deliver_error(AskTimeout("no reply within the time that the ask allows"))
+
+    def _resume(self, task: trio.lowlevel.Task) -> None:
+        """Let go on what was `_task`. It was taken off under the lock, so its cancellation finds nothing and waits for this."""
+        home = self.home
+        if home is None or threading.get_ident() == home.thread_id:
+            reschedule(task)
+        else:
+            home.token.run_sync_soon(reschedule, task)
 
     def _wake(self) -> None:
         """After a result was set: let go on whoever waits, each in its own thread."""
@@ -119,10 +139,6 @@ class TrioFuture(pykka.Future[T]):
         if waiter is None or home is None:
             return
         here = threading.get_ident()
-        if self._more_waiters is None and home.thread_id == here:  # by far the most
-            self._waiter = None
-            trio.lowlevel.reschedule(waiter)
-            return
         for task, its_home in [(waiter, home), *(self._more_waiters or ())]:
             if its_home.thread_id == here:
                 self._wake_task(task)
@@ -132,7 +148,7 @@ class TrioFuture(pykka.Future[T]):
     def _wake_task(self, task: trio.lowlevel.Task) -> None:
         """On the task's own thread: let it go on, if it still waits."""
         if self._forget(task):
-            trio.lowlevel.reschedule(task)
+            reschedule(task)
 
     def _forget(self, task: trio.lowlevel.Task) -> bool:
         """Take `task` off the list of those who wait; whether it was on it."""
@@ -169,14 +185,33 @@ class TrioFuture(pykka.Future[T]):
         return self._result()
 
     def __await__(self) -> Generator[Any, None, T]:
+        home = self.home
+        if home is not None and threading.get_ident() == home.thread_id:
+            with _lock:
+                waits = not self._done and self._get_hook is None and self._task is None
+                if waits:
+                    self._task = current_task()
+            if waits:
+                yield from wait_task_rescheduled(self._abort_task).__await__()  # noqa: ASYNC105 - so does a generator await
+                if self._get_hook is None:
+                    return cast("T", self._result())
+        return (yield from self._await_slowly())
+
+    def _abort_task(self, _: object) -> trio.lowlevel.Abort:
+        with _lock:
+            task, self._task = self._task, None
+        return trio.lowlevel.Abort.SUCCEEDED if task is not None else trio.lowlevel.Abort.FAILED
+
+    def _await_slowly(self) -> Generator[Any, None, T]:
+        """Await what is there already, with several others, in another loop, or by a get hook."""
         if self._done or self._get_hook is not None:
-            yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - this is how a generator awaits
+            yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - as above
         else:
             with _lock:
                 task = self._park()
             if task is not None:
                 abort = functools.partial(self._abort, task)
-                yield from trio.lowlevel.wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105 - as above
+                yield from wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105 - as above
         if self._get_hook is not None:
             value: T = yield from trio.to_thread.run_sync(self.get, abandon_on_cancel=True).__await__()
             return value
@@ -188,8 +223,8 @@ class TrioFuture(pykka.Future[T]):
         """Put the present task on the list of those who wait; None if there is nothing to wait for. Under the lock."""
         if self._done or self._get_hook is not None:  # set by another thread in this very moment
             return None
-        task = trio.lowlevel.current_task()
-        home = self.home if self.home is not None and self.home.thread_id == threading.get_ident() else current_home()
+        task = current_task()
+        home = current_home()
         if self._waiter is None:
             self._waiter, self._waiter_home = task, home
         else:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from msgspec import Struct
 from pykka.messages import _ActorStop
+from trio.lowlevel import reschedule
 
 from actors.runtime.errors import ActorDead, MailboxFull
 from actors.runtime.events import Reason
@@ -105,8 +106,10 @@ class Mailbox:
             self._put_at_limit(Entry(message, reply, self._monotonic()))
             return
         queue.append(Entry(message, reply, self._monotonic()))
-        if self.waiter is not None:
-            self.wake()
+        task = self.waiter
+        if task is not None:
+            self.waiter = None
+            reschedule(task)
 
     def put_keyed(self, message: Any, key: Hashable) -> None:
         """Queue a message unless one with this key is queued already, which it then replaces in place (see `Actor.conflate`)."""
@@ -270,7 +273,7 @@ class Mailbox:
             entry = self.line.popleft()
             self.queue.append(entry)
             if entry.task is not None:
-                trio.lowlevel.reschedule(entry.task)
+                reschedule(entry.task)
                 entry.task = None
 
     def abort(self, _: object) -> trio.lowlevel.Abort:
@@ -282,7 +285,7 @@ class Mailbox:
         """Let the actor look at its mailbox."""
         task, self.waiter = self.waiter, None
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            reschedule(task)
 
     def post(self, signal: Any) -> None:
         """Put a signal ahead of every message. A failure in the slot is never overwritten by a mere stop."""
@@ -306,7 +309,7 @@ class Mailbox:
         for entry in entries:
             if entry.task is not None:
                 task, entry.task = entry.task, CANCELLED
-                trio.lowlevel.reschedule(task)
+                reschedule(task)
             else:
                 self.refuse(entry, Reason.DEAD, error)
 

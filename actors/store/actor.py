@@ -131,8 +131,8 @@ class StoreActor(Actor):
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def on_receive(self, message: Any) -> Any:
-        """One message; RecordBatch is answered after its commit."""
+    def on_receive(self, message: Any) -> Any:
+        """One message; RecordBatch is answered after its commit. Nothing here waits."""
         match message:
             case RecordBatch(batch):
                 return self._record(batch)
@@ -158,7 +158,7 @@ class StoreActor(Actor):
                 history = self._ledger.history
                 return HistoryAnswer(history.since, history.of(account))
             case _:
-                return await super().on_receive(message)
+                return super().on_receive(message)
         return None
 
     def _record(self, batch: ParsedBatch) -> BatchAnswer | StoreUnavailable | None:

@@ -86,6 +86,8 @@ class Writer:
         self._in_flight: dict[bytes, _Waiting] = {}
         self._wake = trio.Event()
         self._idle = trio.Event()
+        self._resting = False
+        """There is nothing to do before `_wake`."""
         self._announcements: dict[str, bool] = {}
         self._cut: Cut | None = None
         self._fold: Fold | None = None
@@ -143,12 +145,10 @@ class Writer:
 
     async def drained(self) -> None:
         """Wait until nothing is pending and no chore can be done now."""
-        while self._pending or self._in_flight or self._announcements:
+        self._wake.set()
+        while not self._resting or self._wake.is_set():
             self._idle = trio.Event()
-            self._wake.set()
             await self._idle.wait()
-            if self._clock.monotonic() < self._retry_at and not self._pending:
-                return
 
     # --- the task ------------------------------------------------------------------------------------------------------
 
@@ -159,8 +159,10 @@ class Writer:
                 await self._commit()
             worked = await self._chore()
             if not self._pending and not worked:
+                self._resting = True
                 self._idle.set()
                 await self._wake.wait()
+                self._resting = False
                 self._wake = trio.Event()
 
     async def _commit(self) -> None:

@@ -37,7 +37,7 @@ from actors.store import (
 )
 
 
-class Crash(Exception):
+class Crashed(Exception):  # noqa: N818 - it says what happened
     """What the tests make the actor crash with."""
 
 
@@ -53,7 +53,7 @@ class Rig:
     def intercept(self, _path: str, message: Any) -> None:
         if self.crash_at == type(message).__name__:
             self.crash_at = None
-            raise Crash
+            raise Crashed
 
     async def post(self, *reads: Any, **more: Any) -> BatchAnswer | StoreUnavailable:
         answer: BatchAnswer | StoreUnavailable = await self.ref.ask(
@@ -192,6 +192,7 @@ def test_more_batches_than_may_wait_are_refused_at_once(monkeypatch: pytest.Monk
             await trio.testing.wait_all_tasks_blocked()
             journal.gate = trio.Event()
             nursery.start_soon(r.post, get("e"))
+            await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(r.post, *(get(f"f{i}") for i in range(30)))
             await trio.testing.wait_all_tasks_blocked()
             assert refused == await r.post(get("g"))
@@ -366,6 +367,7 @@ def test_chores_fold_records_into_rows_beside_the_batches(monkeypatch: pytest.Mo
                 await trio.sleep(5)
             assert len(journal._unfolded) < 35
             assert journal.statistics().records < 185  # those of the last 900 s
+            await trio.sleep(1)
             before = await r.pull()
             r.crash_at = "LiveAccounts"
             with pytest.raises(ActorCrashed):
@@ -444,12 +446,13 @@ def test_with_a_file_a_new_process_has_what_the_last_one_answered(tmp_path: Path
         for start in range(2):
             journal = SqliteJournal(tmp_path / "journal.db")
             async with rig(journal) as r:
-                answer = await r.post(get("a"), get("b"), watch(T0 - 5, open_s=3000))
+                now = r.system.clock.now()
+                answer = await r.post(get("a", now), get("b", now), watch(now - 5, open_s=3000), body="the same")
                 assert isinstance(answer, BatchAnswer)
                 assert (start == 1, 3) == (answer.duplicate, answer.new)
                 assert await r.secrets() == ["", "a", "b"]
                 if start == 0:
-                    r.ref.tell(FlipsAnnounced(lit=("x",)))
+                    await r.ref.ask(FlipsAnnounced(lit=("x",)))
                 else:
                     assert AnnouncedKeys(frozenset({"x"})) == await r.ref.ask(Announced())
             await journal.close()

@@ -520,6 +520,7 @@ def test_a_body_that_is_not_read_stalls_no_other() -> None:
     assert run(main, real_time=True) == b"519000"
 
 
+@pytest.mark.slow
 def test_padding_alone_is_credited() -> None:
     """Frames with padding and no data use the window up too; it is given back for them."""
 

@@ -1,0 +1,144 @@
+"""Which live evidence lights which chains: the edges between them. Pure; counterparts: lights.py (when), light.py (what adds up).
+
+An edge lasts as long as its item; where the grant was gone by the newest read but the API server named it in an earlier one
+that is still live, it lasts as long as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.engine.changes import Changes
+from actors.engine.graph import Graph
+from actors.engine.judge import Judge
+from actors.engine.latest import Due
+from actors.engine.light import Light
+from actors.engine.nodes import Chain, Item
+from actors.evidence import GrantName, NamedGrant, Observation, Signal
+
+
+class Edges:
+    """Draws the edges of items, anew where something decides about them, and only longer where nothing does."""
+
+    def __init__(self, graph: Graph, judge: Judge, changes: Changes) -> None:
+        self._graph = graph
+        self._judge = judge
+        self._changes = changes
+        self.proven_due: Due[Chain] = Due()
+        """When what proves a chain may end."""
+
+    def evaluate(self, item: Item, now: float, before: Observation | None = None) -> None:
+        """Which chains this read lights: by the grants as of the event, and those named in a read that is still live.
+
+        `before`: the observation as it was last evaluated, where it changed.
+        """
+        account, evidence = item.account, item.evidence
+        observation = evidence.observation
+        last = observation.last
+        verb, namespace, name = last.verb, last.scope.namespace, last.scope.name
+        edges: dict[Chain, float | None] = {}
+        allowed = False
+        for grant in self._graph.grants.allowing(account.account, verb, namespace, name) if not last.borrowed else ():
+            in_force = grant.in_force(last.at)
+            allowed = allowed or in_force
+            end = None if in_force else named_until(observation.named, GrantName(grant.binding, grant.role))
+            if end is not None and end <= now:
+                continue
+            for scope in grant.scopes():
+                if not grant.scope_allows(scope, verb, namespace, name):
+                    continue
+                key = (grant.binding, grant.role, scope)
+                for workload in evidence.workloads:
+                    entry = self._graph.entry(workload, account.account)
+                    chain = self._graph.granted_chain(entry, key, account.known_grants.get(key, grant))
+                    if edges.get(chain, 0.0) is not None:
+                        edges[chain] = end
+        item.steady = not account.has_tombstones and last.at >= account.fickle_before
+        fell = before is not None and observation.live_until < before.live_until
+        self.link(item, edges, fell=fell)
+        self._judge.covered(item, allowed=allowed)
+        self.recount(item)
+
+    def link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
+        """From now on these are what it lights. `fell`: it may do so for less long than before."""
+        before = item.edges
+        names = {each.grant for each in item.observation.named}
+        fell = fell or not names.issuperset(item.named_grants)
+        fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
+        if edges != before:
+            self._changes.answers = True
+            item.account.lighting += bool(edges) - bool(before)
+        item.edges = edges
+        for chain in before:
+            if chain not in edges and chain.light is not None:
+                self._changes.touched += 1
+                chain.light.drop(item, chain, fell=fell)
+                chain.light.count_signals(item.counted, -1)
+                self._changes.unsettled[chain] = None
+        for chain in edges:
+            if chain.light is None:
+                chain.light = Light()
+            if chain not in before:
+                self._changes.touched += 1
+                chain.light.count_signals(item.counted, 1)
+            self._changes.unsettled[chain] = None
+        self.name(item, fell=fell)
+
+    def name(self, item: Item, *, fell: bool) -> None:
+        """Puts it into the light of each of its chains, with what the API server named."""
+        names = [each.grant for each in item.observation.named]
+        for chain in item.edges:
+            light = chain.light
+            if light is not None:
+                proven = item.proven_in(chain) if chain.grant_name in names else 0.0
+                light.put(item, item.until_in(chain), proven, fell=fell)
+                if proven > 0.0:
+                    self.proven_due.at(chain, proven)
+        item.provers = tuple(tuple(chain for chain in item.edges if chain.grant_name == name) for name in names)
+
+    def recount(self, item: Item) -> None:
+        """Its signals changed, or may have."""
+        signals = item.evidence.signals
+        if item.explained is False:
+            signals = (*signals, Signal.UNEXPLAINED)
+        if signals == item.counted:
+            return
+        for chain in item.edges:
+            if chain.light is not None:
+                chain.light.count_signals(item.counted, -1)
+                chain.light.count_signals(signals, 1)
+        item.counted = signals
+
+    def repeat(self, item: Item, observation: Observation, before: Observation) -> None:
+        """Another read like those before, a moment later: the same grants allow it, and its light lasts longer."""
+        until, at = observation.live_until, observation.last.at
+        for chain in item.edges:
+            light = chain.light
+            if light is None:
+                continue
+            if until > light.read_until:
+                light.read_until = until
+                if until > light.until:
+                    light.until = until
+            if at > light.newest_at:
+                light.newest_at = at
+            if not chain.lit:
+                self._changes.unsettled[chain] = None
+        named = observation.named
+        if named is before.named:
+            return
+        names = [each.grant for each in named]
+        if names != item.named_grants:
+            self.name(item, fell=not set(item.named_grants) <= set(names))
+            self._judge.named(item, names)
+            return
+        for each, chains in zip(named, item.provers, strict=True):
+            for chain in chains:
+                if chain.light is not None and each.live_until > chain.light.read_proven:
+                    chain.light.raise_to(0.0, each.live_until)
+                    self.proven_due.at(chain, each.live_until)
+
+
+def named_until(named: Iterable[NamedGrant], grant: GrantName) -> float:
+    """Until when (epoch seconds) a read is live in which the API server named this grant; 0.0 for none."""
+    return max((each.live_until for each in named if each.grant == grant), default=0.0)
