@@ -58,7 +58,8 @@ def _read_settings(options: dict[str, str | None]) -> Any:
 @_with_settings
 def serve(**options: str | None) -> None:
     """Listen to the API server's audit webhook and serve the dashboards. Every option is also an environment variable."""
-    from web.app import StartError, run_serve
+    from web.app import run_serve
+    from web.edge import StartError
 
     try:
         settings = _read_settings(options)

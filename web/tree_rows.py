@@ -37,7 +37,8 @@ class Load:
 
 
 def load_of(tree: list[dict[str, Any]]) -> Load:
-    """The fullest mailbox (of equally full ones the one that was fuller before), all overflows, and the restarts that are still counted against an allowance."""
+    """The fullest mailbox (of equally full ones the one that was fuller before), all overflows, and the restarts
+    that are still counted against an allowance."""
     fullest, nearest, overflows, restarts = None, (-1.0, -1.0), 0, 0
     for node, _level in _walk(tree):
         box = node["mailbox"]

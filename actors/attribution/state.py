@@ -17,7 +17,7 @@ from actors.attribution.core import Roster, attribute, attribute_again
 from actors.evidence import Account, Attribution, Evidence, ObservationKey
 from actors.messages import AccountChanges, AccountPods, EvidenceChanged
 
-PART_MAX: Final = 2000
+PART_MAX: Final = 1000
 """Pieces of evidence in one message: the engine takes in so many without holding up anybody."""
 
 

@@ -38,33 +38,35 @@ class Edges:
         verb, namespace, name = last.verb, last.scope.namespace, last.scope.name
         edges: dict[Chain, float | None] = {}
         allowed = False
-        for grant in self._graph.grants.allowing(account.account, verb, namespace, name) if not last.borrowed else ():
+        allowing = account.allowing(last)
+        for row in allowing if not last.borrowed else ():
+            grant = row.grant
             in_force = grant.in_force(last.at)
             allowed = allowed or in_force
-            end = None if in_force else named_until(observation.named, GrantName(grant.binding, grant.role))
+            end = None if in_force else named_until(observation.named, row.name)
             if end is not None and end <= now:
                 continue
-            for scope in grant.scopes():
-                if not grant.scope_allows(scope, verb, namespace, name):
+            for key in row.keys:
+                if not grant.scope_allows(key[2], verb, namespace, name):
                     continue
-                key = (grant.binding, grant.role, scope)
                 for workload in evidence.workloads:
-                    entry = self._graph.entry(workload, account.account)
-                    chain = self._graph.granted_chain(entry, key, account.known_grants.get(key, grant))
+                    entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
+                    chain = entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
                     if edges.get(chain, 0.0) is not None:
                         edges[chain] = end
         item.steady = not account.has_tombstones and last.at >= account.fickle_before
         fell = before is not None and observation.live_until < before.live_until
         self.link(item, edges, fell=fell)
-        self._judge.covered(item, allowed=allowed)
+        self._judge.covered(item, allowing, allowed=allowed)
         self.recount(item)
 
     def link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
         """From now on these are what it lights. `fell`: it may do so for less long than before."""
         before = item.edges
-        names = {each.grant for each in item.observation.named}
-        fell = fell or not names.issuperset(item.named_grants)
-        fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
+        if before and not fell:
+            names = {each.grant for each in item.observation.named}
+            fell = not names.issuperset(item.named_grants)
+            fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
         if edges != before:
             self._changes.answers = True
             item.account.lighting += bool(edges) - bool(before)
@@ -87,6 +89,9 @@ class Edges:
     def name(self, item: Item, *, fell: bool) -> None:
         """Puts it into the light of each of its chains, with what the API server named."""
         names = [each.grant for each in item.observation.named]
+        if not item.edges:
+            item.provers = ((),) * len(names)
+            return
         for chain in item.edges:
             light = chain.light
             if light is not None:

@@ -73,7 +73,7 @@ def unexplained_flip(item: Item, exposure: str | None, at: float) -> Flip:
         attribution=evidence.attribution,
         corroboration=None,
         exposure=exposure,
-        signals=tuple(item.all_signals()),
+        signals=item.all_signals(),
         key=unexplained_key(item),
     )
 

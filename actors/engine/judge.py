@@ -12,7 +12,7 @@ from actors.engine.changes import Changes
 from actors.engine.flips import unexplained_flip
 from actors.engine.graph import Graph
 from actors.engine.latest import Due
-from actors.engine.nodes import Item
+from actors.engine.nodes import GrantRow, Item
 from actors.evidence import GrantName
 from actors.messages import Flip
 
@@ -35,10 +35,10 @@ class Judge:
         self.disagreements = 0
         """Grants that the API server named and the model lacks, counted once for each observation; never falls."""
 
-    def covered(self, item: Item, *, allowed: bool) -> None:
-        """The item was held against the grants as of its newest read."""
+    def covered(self, item: Item, allowing: list[GrantRow], *, allowed: bool) -> None:
+        """The item was held against the grants: these allow it, whenever they stood; `allowed`: as of its newest read."""
         last = item.observation.last
-        self.named(item, [each.grant for each in item.observation.named])
+        self.named(item, [each.grant for each in item.observation.named], allowing)
         if last.borrowed:
             return
         if allowed:
@@ -49,10 +49,10 @@ class Judge:
             self._explain(item, None)
             self._wait(item, fresh=fresh)
 
-    def named(self, item: Item, names: list[GrantName]) -> None:
+    def named(self, item: Item, names: list[GrantName], allowing: list[GrantRow] | None = None) -> None:
         """The API server named these for the item: other ones than before."""
         item.named_grants = names
-        if names and not item.observation.last.borrowed and self._lacking(item):
+        if names and not item.observation.last.borrowed and self._lacking(item, allowing):
             self._wait(item, fresh=False)
 
     def drop(self, item: Item) -> None:
@@ -96,14 +96,17 @@ class Judge:
             item.judge_at = item.observation.arrived_at + EXPLAIN_AFTER_S
         self._due.at(item, item.judge_at)
 
-    def _lacking(self, item: Item) -> frozenset[GrantName]:
+    def _lacking(self, item: Item, allowing: list[GrantRow] | None = None) -> set[GrantName]:
         """What the API server named for it, but the model does not have or would not allow it by; new ones only."""
         if not item.observation.named:
-            return frozenset()
-        last = item.observation.last
-        allowing = self._graph.grants.allowing(last.account, last.verb, last.scope.namespace, last.scope.name)
-        modelled = {GrantName(grant.binding, grant.role) for grant in allowing}
-        return frozenset(each.grant for each in item.observation.named) - modelled - item.disagreed
+            return set()
+        rows = item.account.allowing(item.observation.last) if allowing is None else allowing
+        modelled = [row.name for row in rows]
+        return {
+            each.grant
+            for each in item.observation.named
+            if each.grant not in modelled and each.grant not in item.disagreed
+        }
 
     def _report(self, item: Item, now: float) -> None:
         if not item.reported:

@@ -4,8 +4,9 @@ Two rules. A read lights a chain if and only if its workload is among the attrib
 stood when it happened, would by themselves allow exactly this request within the chain's scope (design 3).
 Nothing is scanned: a repeated read costs the chains that it lights, and time is looked at through queues of due moments.
 
-Theory of operation: every piece of live evidence is an Item with edges to the chains that it lights (edges.py). Chains that an item gained or lost are settled once, at the end of each call: what is lit twice
-or replaced within one call is no flip. Counterpart: judge.py (reads that no grant covers).
+Theory of operation: every piece of live evidence is an Item with edges to the chains that it lights (edges.py). Chains that
+an item gained or lost are settled once, at the end of each call: what is lit twice or replaced within one call is no flip.
+Counterpart: judge.py (reads that no grant covers).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.nodes import AccountNode, Chain, Item
 from actors.engine.timeline import Timeline
-from actors.evidence import Evidence, Observation
+from actors.evidence import Evidence
 from actors.messages import EvidenceChanged
 
 
@@ -143,7 +144,8 @@ class Lights:
         if known is not None and known.evidence == evidence:
             return
         self._ended.numbers += 1
-        covered = bool(self._allowing(account, observation)) if not observation.last.borrowed else False
+        last = observation.last
+        covered = not last.borrowed and any(row.grant.in_force(last.at) for row in account.allowing(last))
         self._remember(Ended(self._ended.numbers, evidence, covered or None, evidence.signals, (), now))
 
     def _end(self, item: Item, now: float, *, fell: bool = False) -> None:
@@ -154,7 +156,7 @@ class Lights:
         was_burst = account.burst
         ended_at = min(now, observation.live_until)
         chains = tuple(sorted(chain.id for chain in item.edges))
-        past = Ended(item.number, item.evidence, item.explained, tuple(item.all_signals()), chains, ended_at)
+        past = Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at)
         self._remember(past)
         self._edges.link(item, {}, fell=fell)
         del account.items[observation.key]
@@ -191,13 +193,6 @@ class Lights:
         for item in list(account.items.values()):
             self._edges.evaluate(item, now)
             self._watch(item, now)
-
-    def _allowing(self, account: AccountNode, observation: Observation) -> bool:
-        last = observation.last
-        allowing = self._graph.grants.allowing(
-            account.account, last.verb, last.scope.namespace, last.scope.name, at=last.at
-        )
-        return bool(allowing)
 
     # --- time ---
 

@@ -6,6 +6,7 @@ They are mutable and compared by identity; everything they refer to that came fr
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ from actors.evidence import (
     ObjectName,
     Observation,
     ObservationKey,
+    Read,
     Scope,
     Signal,
     Workload,
@@ -37,6 +39,15 @@ BURST_SECRETS: Final = 20
 Reach = Literal["rbac-granted", "mounted"]
 ChainKey = tuple[ObjectName, ObjectName, Scope]
 """(binding, role, scope): what tells the chains of one entry apart."""
+
+
+class GrantRow(msgspec.Struct, frozen=True, gc=False):
+    """A grant of an account, with what its chains are found by."""
+
+    grant: Grant
+    name: GrantName
+    keys: tuple[ChainKey, ...]
+    """One for each of its scopes."""
 
 
 class WorkloadNode:
@@ -93,7 +104,7 @@ class AccountNode:
     """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
 
     __slots__ = (
-        "account", "by_secret", "collections", "current", "entries", "fickle_before", "grants", "has_tombstones",
+        "_rows", "account", "by_secret", "collections", "current", "entries", "fickle_before", "grants", "has_tombstones",
         "heard", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
@@ -104,6 +115,8 @@ class AccountNode:
         self.current: dict[ChainKey, Grant] = {}
         self.known_grants: dict[ChainKey, Grant] = {}
         """The current ones and those that are remembered."""
+        self._rows: dict[str | None, list[GrantRow]] = {}
+        """Its grants by their namespace."""
         self.has_tombstones = False
         self.fickle_before = 0.0
         """Reads before this moment may have been made under fewer grants than there are now."""
@@ -122,11 +135,12 @@ class AccountNode:
     def take(self, grants: tuple[Grant, ...]) -> None:
         """It has these grants now."""
         self.grants = grants
-        self.current = {}
-        self.known_grants = {}
+        self.current, self.known_grants, self._rows = {}, {}, {}
         for grant in grants:
-            for scope in grant.scopes():
-                key = (grant.binding, grant.role, scope)
+            keys = tuple((grant.binding, grant.role, scope) for scope in grant.scopes())
+            row = GrantRow(grant, GrantName(grant.binding, grant.role), keys)
+            self._rows.setdefault(grant.namespace, []).append(row)
+            for key in keys:
                 other = self.known_grants.get(key)
                 if other is None or other.revoked:
                     self.known_grants[key] = grant
@@ -134,6 +148,14 @@ class AccountNode:
                     self.current[key] = grant
         self.has_tombstones = any(grant.revoked for grant in grants)
         self.fickle_before = max((grant.valid_from for grant in grants), default=0.0)
+
+    def allowing(self, read: Read) -> list[GrantRow]:
+        """The grants, remembered ones too, each of which by itself allows this request, whenever it stood."""
+        verb, namespace, name = read.verb, read.scope.namespace, read.scope.name
+        rows = [row for row in self._rows.get(None, ()) if row.grant.allows(verb, namespace, name)]
+        if namespace is not None:
+            rows += [row for row in self._rows.get(namespace, ()) if row.grant.allows(verb, namespace, name)]
+        return rows
 
     @property
     def burst(self) -> bool:
@@ -250,14 +272,16 @@ class Item:
         scope = self.evidence.observation.last.scope
         return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
 
-    def all_signals(self) -> list[Signal]:
+    def all_signals(self) -> tuple[Signal, ...]:
         """All of them, in a fixed order."""
-        found = set(self.evidence.signals)
-        if self.explained is False:
-            found.add(Signal.UNEXPLAINED)
-        if self.account.burst:
-            found.add(Signal.BURST)
-        return [signal for signal in Signal if signal in found]
+        unexplained, burst = self.explained is False, self.account.burst
+        return _all_of(self.evidence.signals, unexplained, burst) if unexplained or burst else self.evidence.signals
+
+
+@lru_cache(maxsize=1024)
+def _all_of(signals: tuple[Signal, ...], unexplained: bool, burst: bool) -> tuple[Signal, ...]:
+    found = {*signals, *([Signal.UNEXPLAINED] if unexplained else ()), *([Signal.BURST] if burst else ())}
+    return tuple(signal for signal in Signal if signal in found)
 
 
 def chain_id(workload: Workload, account: Account | None, grant: GrantName | None, scope: Scope) -> str:

@@ -11,7 +11,7 @@ LATEST_AT: Final = 253402300799.0
 
 def rfc3339(at: float) -> str:
     """The time with microseconds and Z, as the API server writes it; out-of-range times become the nearest writable one."""
-    return datetime.fromtimestamp(min(max(at, 0.0), LATEST_AT), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(min(max(at, 0.0), LATEST_AT), UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_rfc3339(text: str) -> float:

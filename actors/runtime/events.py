@@ -154,6 +154,8 @@ class Reason(enum.Enum):
     """The mailbox was full, and nobody was there to be told."""
     DROPPED = "dropped"
     """It was the oldest when a newer one came (Overflow.DROP_OLDEST)."""
+    UNREADABLE = "unreadable"
+    """What came from outside could not be made into a message; whoever adds the letter names it by a hash."""
 
 
 class DeadLetter(Struct, frozen=True, gc=False):

@@ -15,10 +15,11 @@ from typing import Any, TypeVar, cast
 
 import pykka
 import trio
-from trio.lowlevel import current_task, reschedule, wait_task_rescheduled
+from trio.lowlevel import current_task, reschedule
 
 from actors.runtime.errors import AskTimeout, WouldBlock
 from actors.runtime.home import Home, current_home
+from actors.runtime.park import park
 from actors.runtime.timers import Timer, Timers
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class TrioFuture(pykka.Future[T]):
     _waiter_home: Home | None = None
     _more_waiters: list[tuple[trio.lowlevel.Task, Home]] | None = None
     _thread_event: threading.Event | None = None
+    _watched = False
+    """Whether anything but `_task` has to be told of the result: a timer, a thread, other waiters."""
 
     # pykka.Future.__init__ only sets attributes that have their defaults on the class here; object's own costs no Python call.
     __init__ = object.__init__
@@ -84,7 +87,7 @@ class TrioFuture(pykka.Future[T]):
             task, self._task = self._task, None
         if task is not None:
             self._resume(task)
-        if self._waiter is not None or self._thread_event is not None or self._timer is not None:
+        if self._watched:
             self._wake()
         return True
 
@@ -98,7 +101,8 @@ class TrioFuture(pykka.Future[T]):
             task, self._task = self._task, None
         if task is not None:
             self._resume(task)
-        self._wake()
+        if self._watched:
+            self._wake()
         return True
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
@@ -110,11 +114,13 @@ class TrioFuture(pykka.Future[T]):
             task, self._task = self._task, None
         if task is not None:
             self._resume(task)
-        self._wake()
+        if self._watched:
+            self._wake()
 
     def expire_after(self, timers: Timers, timeout_s: float) -> None:
         """Fail with `AskTimeout` unless it is set within `timeout_s` seconds. Trio thread only."""
         self._timer = timers.add(timeout_s, self._expired)
+        self._watched = True
 
     def _expired(self, _: Timer) -> None:
         self._timer = None
@@ -174,6 +180,7 @@ class TrioFuture(pykka.Future[T]):
             with _lock:
                 if self._thread_event is None:
                     self._thread_event = threading.Event()
+                self._watched = True
             if not self._done:
                 self._thread_event.wait(timeout)
         if self._get_hook is not None:
@@ -192,9 +199,12 @@ class TrioFuture(pykka.Future[T]):
                 if waits:
                     self._task = current_task()
             if waits:
-                yield from wait_task_rescheduled(self._abort_task).__await__()  # noqa: ASYNC105 - so does a generator await
+                yield from park(self._abort_task)
+                if self._error is not None:
+                    raise self._error
                 if self._get_hook is None:
-                    return cast("T", self._result())
+                    value: T = self._value
+                    return value
         return (yield from self._await_slowly())
 
     def _abort_task(self, _: object) -> trio.lowlevel.Abort:
@@ -204,14 +214,18 @@ class TrioFuture(pykka.Future[T]):
 
     def _await_slowly(self) -> Generator[Any, None, T]:
         """Await what is there already, with several others, in another loop, or by a get hook."""
-        if self._done or self._get_hook is not None:
+        if self._done and self._error is None:
+            # A value that is there has cost somebody a checkpoint already: only look for cancellation. An error may have come at
+            # once (a full mailbox), and a caller that tries again and again must not hold up the loop.
+            yield from trio.lowlevel.checkpoint_if_cancelled().__await__()  # noqa: ASYNC105 - this is how a generator awaits
+        elif self._done or self._get_hook is not None:
             yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - as above
         else:
             with _lock:
                 task = self._park()
             if task is not None:
                 abort = functools.partial(self._abort, task)
-                yield from wait_task_rescheduled(abort).__await__()  # noqa: ASYNC105 - as above
+                yield from park(abort)
         if self._get_hook is not None:
             value: T = yield from trio.to_thread.run_sync(self.get, abandon_on_cancel=True).__await__()
             return value
@@ -225,6 +239,7 @@ class TrioFuture(pykka.Future[T]):
             return None
         task = current_task()
         home = current_home()
+        self._watched = True
         if self._waiter is None:
             self._waiter, self._waiter_home = task, home
         else:

@@ -18,6 +18,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr
 from actors.runtime.carry import in_context
 from actors.runtime.histogram import BOUNDS_S
 from actors.runtime.mailbox import CANCELLED, STOP_MESSAGES, Entry, StopRequest
+from actors.runtime.park import park
 
 if TYPE_CHECKING:
     from actors.runtime.actor import Actor
@@ -44,7 +45,6 @@ async def receive(cell: Place, actor: Actor) -> str:  # noqa: C901 - one flat ho
     path = cell.path
     task = trio.lowlevel.current_task()
     abort = mailbox.abort
-    wait_task_rescheduled = trio.lowlevel.wait_task_rescheduled
     kinds: dict[type, list[int]] = {}
     waits: list[int] = []
     handles: list[int] = []
@@ -55,7 +55,7 @@ async def receive(cell: Place, actor: Actor) -> str:  # noqa: C901 - one flat ho
             return _obey(mailbox.signal)
         if not queue:
             mailbox.waiter = task
-            await wait_task_rescheduled(abort)
+            await park(abort)
             if queue and not waits:
                 kinds, waits, handles = cell.counters()
             budget = MESSAGES_PER_SLICE
@@ -79,7 +79,6 @@ async def receive(cell: Place, actor: Actor) -> str:  # noqa: C901 - one flat ho
             mailbox.admit()
         message = entry.message
         cell.current = entry
-        cell.handling_since = now
         waits[bisect(BOUNDS_S, now - entry.at)] += 1
         kind = kinds.get(message.__class__)
         if kind is None:
@@ -100,6 +99,7 @@ async def receive(cell: Place, actor: Actor) -> str:  # noqa: C901 - one flat ho
                     intercept(path, message)
                 result = handle(message) if entry.context is None else entry.context.run(handle, message)
             if result.__class__ is CoroutineType:
+                cell.handling_since = now  # nobody can look while a plain function runs
                 result = await (result if entry.context is None else in_context(entry.context, result))
         except answers as error:
             if entry.reply is None:

@@ -145,6 +145,21 @@ def test_proven_ends_with_the_read_that_named_the_binding(world):
     assert before < world.engine.revision
 
 
+def test_a_proof_that_is_renewed_ends_again(world):
+    """Named, then no longer, then named again by a repeated read: the second end is noticed by the clock as the first was."""
+    world.apply(world.pod("web-1"))
+    world.grant("first")
+    world.grant("second")
+    for name in ("first", "second", "first"):
+        world.read("app/reader", "get", "app/db", pod="web-1", named=world.named(name))
+        world.wait(200)
+    world.read("app/reader", "get", "app/db", pod="web-1", named=world.named("second"))
+    before = world.engine.revision
+    world.wait(100)
+    assert before + 1 == world.engine.revision
+    assert {c.grant.binding.name: c.corroboration for c in world.chains()} == {"first": "possible", "second": "proven"}
+
+
 def test_bind_read_unbind_leaves_the_chain_lit_and_marked_revoked(world):
     """A binding that went after the read still explains it; the chain goes when its light does."""
     world.apply(world.pod("web-1"))

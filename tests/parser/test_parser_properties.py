@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from actors.parser import Drop, parse_body, parse_whole
 from actors.parser.core import _take_parts, _Tally
+from actors.parser.rule import RULES, is_plainly_a_read
 from actors.parser.scan import Cursor, ScanError
+from actors.parser.views import decode_item
 
 texts = st.text(max_size=12)
 junk: st.SearchStrategy[Any] = st.recursive(
@@ -133,3 +135,48 @@ def test_the_scanner_moves_on_or_says_that_it_cannot(body: bytes) -> None:
     except ScanError as error:
         places = (error.at, len(body) + 1)
     assert 0 <= places[0] < places[1] <= len(body) + 1
+
+
+def _sometimes(*values: Any) -> st.SearchStrategy[Any]:
+    """Mostly the first, which is what a plain read has."""
+    return st.one_of(st.just(values[0]), st.just(values[0]), st.sampled_from(values))
+
+
+@settings(derandomize=True, deadline=None, max_examples=400)
+@given(
+    st.fixed_dictionaries(
+        {
+            "verb": _sometimes("get", "list", "watch", "update", None),
+            "stage": _sometimes("ResponseComplete", "ResponseStarted", "", None, "Panic"),
+            "objectRef": _sometimes(
+                ref(),
+                ref(name=None),
+                ref(resource="pods"),
+                ref(apiGroup="x"),
+                ref(subresource="s"),
+                ref(name="A"),
+                None,
+            ),
+            "user": _sometimes(
+                user(), user(username="alice"), user(username="system:serviceaccount:app:B"), user(extra=None), {}, None
+            ),
+            "impersonatedUser": _sometimes(None, {}, {"username": "x"}),
+            "responseStatus": _sometimes(
+                {"code": 200},
+                {"code": 206},
+                {"code": 404},
+                {"code": 500},
+                {"message": "Connection closed early"},
+                {},
+                None,
+            ),
+            "annotations": _sometimes(ALLOWED, {"authorization.k8s.io/decision": "forbid"}, {}, None),
+        }
+    )
+)
+def test_what_is_plainly_a_read_is_one_by_the_table(changes: dict[str, Any]) -> None:
+    """The short way says yes only where no row of the table applies."""
+    item = decode_item(json.dumps(event(**changes)).encode())
+    assert item is not None
+    if is_plainly_a_read(item):
+        assert [drop for drop, applies in RULES if applies(item)] == []
