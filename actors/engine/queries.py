@@ -67,14 +67,14 @@ class BadCursor(Struct, frozen=True):
 # --- answers: the contract's shapes ----------------------------------------------------------------------------------
 
 
-class NameView(Struct, frozen=True):
+class NameView(Struct, frozen=True, gc=False):
     """namespace and name; null where the contract says so."""
 
     namespace: str | None
     name: str | None
 
 
-class ObjectView(Struct, frozen=True):
+class ObjectView(Struct, frozen=True, gc=False):
     """kind, namespace (null: cluster-scoped) and name."""
 
     kind: str
@@ -82,7 +82,7 @@ class ObjectView(Struct, frozen=True):
     name: str
 
 
-class EntryView(Struct, frozen=True):
+class EntryView(Struct, frozen=True, gc=False):
     """The workload at the start of a chain."""
 
     kind: str
@@ -93,7 +93,7 @@ class EntryView(Struct, frozen=True):
     pods: list[str]
 
 
-class GrantView(Struct, frozen=True):
+class GrantView(Struct, frozen=True, gc=False):
     """What grants: null for a mounted chain."""
 
     binding: ObjectView
@@ -102,14 +102,14 @@ class GrantView(Struct, frozen=True):
     revoked: bool
 
 
-class GrantNameView(Struct, frozen=True):
+class GrantNameView(Struct, frozen=True, gc=False):
     """A binding and its role."""
 
     binding: ObjectView
     role: ObjectView
 
 
-class SecretStateView(Struct, frozen=True):
+class SecretStateView(Struct, frozen=True, gc=False):
     """One known Secret inside a chain."""
 
     namespace: str
@@ -118,7 +118,7 @@ class SecretStateView(Struct, frozen=True):
     expires_at: str | None
 
 
-class BehaviorView(Struct, frozen=True):
+class BehaviorView(Struct, frozen=True, gc=False):
     """The behavior as runtime agents would write it."""
 
     kind: str
@@ -126,7 +126,7 @@ class BehaviorView(Struct, frozen=True):
     source: str
 
 
-class EvidenceView(Struct, frozen=True):
+class EvidenceView(Struct, frozen=True, gc=False):
     """One piece of evidence."""
 
     service_account: NameView
@@ -152,7 +152,7 @@ class EvidenceView(Struct, frozen=True):
     chains: list[str]
 
 
-class ChainView(Struct, frozen=True):
+class ChainView(Struct, frozen=True, gc=False):
     """One chain."""
 
     id: str
@@ -169,7 +169,7 @@ class ChainView(Struct, frozen=True):
     expires_at: str | None
     secrets: list[SecretStateView]
     secrets_total: int
-    """Known Secrets of the scope; `secrets` holds at most the first 1,000, the corroborated ones first."""
+    """Known Secrets of the scope; `secrets` holds at most the first 1,000, the corroborated ones first (fewer in a long page)."""
     evidence: list[EvidenceView]
 
 
@@ -190,7 +190,7 @@ class EvidencePage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class ReaderView(Struct, frozen=True):
+class ReaderView(Struct, frozen=True, gc=False):
     """An account that may read the Secret."""
 
     service_account: NameView
@@ -200,7 +200,7 @@ class ReaderView(Struct, frozen=True):
     chains: list[str]
 
 
-class SecretView(Struct, frozen=True):
+class SecretView(Struct, frozen=True, gc=False):
     """Everything about one Secret's readers."""
 
     secret: NameView

@@ -1,7 +1,7 @@
 """Actors on Pykka and Trio: supervised, bounded, watched. Knows nothing of Kubernetes.
 
 Who may import whom inside:
-  specs, states, clock, histogram, home, errors, log   nothing of the runtime (specs: types only)
+  specs, states, clock, histogram, home, errors, log, park   nothing of the runtime (specs: types only)
   events, failure, future, timers            the above
   mailbox, context, carry                    the above; cells only as types
   place, loop, cell, actor, ref              the above

@@ -15,7 +15,9 @@ from msgspec.structs import replace
 from actors.evidence import Account, Observation, ObservationKey
 from actors.messages import AccountChanges
 from actors.store.calendar import Calendar
+from actors.store.chunks import Chunks
 from actors.store.entry import NO_ROW, Entry
+from actors.store.key import Key, Place
 from actors.store.partition import Partition
 from actors.store.sharded import ShardedDict, parts_for
 from actors.store.watches import ClosedWatches, WatchBook
@@ -60,10 +62,10 @@ class Entries:
         self.evicted = 0
         self.changed: dict[Account, None] = {}
         """Accounts with a change or an end since the owner last emptied it."""
-        self.dirty: list[Entry] = []
-        """Entries whose rows in the journal are behind (some may be gone by now); the owner empties it."""
-        self.rowless: list[tuple[Account, ObservationKey]] = []
-        """What ended and still has a row in the journal, for the owner to delete."""
+        self.dirty: Chunks[Entry] = Chunks()
+        """Entries whose rows in the journal are behind; the owner takes them."""
+        self.rowless: dict[int, Place] = {}
+        """What ended and still has a row in the journal, for the owner to delete; by serial."""
         self._partitions: ShardedDict[Account, Partition] = ShardedDict(capacity)
         self._spread_over = parts_for(capacity)
         self._calendar = Calendar()
@@ -72,14 +74,16 @@ class Entries:
         self._serial = 0
         self._expired = self._linger_overflows = self._watch_overflows = 0
 
-    def get(self, account: Account, key: ObservationKey) -> Entry | None:
+    def get(self, account: Account, key: Key) -> Entry | None:
         """The entry, live or lingering (or past and not yet taken out by `expire`)."""
         partition = self._partitions.get(account)
         return partition.get(key) if partition is not None else None
 
     # --- changes, for window.py -------------------------------------------------------------------------------------
 
-    def _admit(self, observation: Observation, book: WatchBook | None, now: float, as_of: int = NO_ROW) -> None:
+    def _admit(
+        self, observation: Observation, key: Key, book: WatchBook | None, now: float, as_of: int = NO_ROW
+    ) -> None:
         """A new entry; its observation carries the window's next version."""
         account = observation.last.account
         partition = self._partitions.get(account)
@@ -88,11 +92,11 @@ class Entries:
             self._partitions[account] = partition
         self.version = observation.version
         self._serial += 1
-        entry = Entry(observation, self._serial, as_of=as_of, watches=book, dirty=as_of == NO_ROW)
-        partition.add(observation.key, entry)
+        entry = Entry(observation, key, self._serial, as_of=as_of, watches=book)
+        partition.add(entry)
         self.changed[account] = None
-        if entry.dirty:
-            self.dirty.append(entry)
+        if as_of == NO_ROW:
+            entry.dirty = self.dirty.add(entry.serial, entry)
         if observation.live_until > now:
             self._light(entry, now)
         else:
@@ -107,8 +111,7 @@ class Entries:
         if entry.due and observation.live_until != entry.due:
             self._calendar.put(entry, observation.live_until)
         if not entry.dirty:
-            entry.dirty = True
-            self.dirty.append(entry)
+            entry.dirty = self.dirty.add(entry.serial, entry)
         self.changed[partition.account] = None
 
     def _light(self, entry: Entry, now: float) -> None:
@@ -156,13 +159,15 @@ class Entries:
         partition.end(entry, self.version)
         if not partition.count:
             self._partitions.pop(account)
+        if entry.dirty:
+            self.dirty.discard(entry.dirty, entry.serial)
         if entry.as_of != NO_ROW:
-            self.rowless.append((account, observation.key))
+            self.rowless[entry.serial] = Place(account, observation.key)
         self.changed[account] = None
         if entry.watches is not None:
             for id_, watch in entry.watches.watches.items():
                 if not watch.open_until:
-                    self._closed.add(account, observation.key, id_, watch.live_until, self.now)
+                    self._closed.add(account, entry.key, id_, watch.live_until, self.now)
 
     # --- time ----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +228,7 @@ class Entries:
 
     def restore(self, observation: Observation, book: WatchBook | None, as_of: int) -> None:
         """Put back a live entry as the journal has it: with all of its reads up to batch `as_of`."""
-        self._admit(replace(observation, version=self.version + 1), book, float("-inf"), as_of)
+        self._admit(replace(observation, version=self.version + 1), Key(*observation.key), book, float("-inf"), as_of)
 
     def statistics(self) -> WindowStatistics:
         """Counts, bounds and overflows."""

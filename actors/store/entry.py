@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.evidence import Observation
+from actors.store.key import Key
 from actors.store.watches import WatchBook
 
 NO_ROW: Final = -1
@@ -21,6 +22,7 @@ class Entry(Struct, gc=False):
     """An observation in the window. Times: epoch seconds."""
 
     observation: Observation
+    key: Key
     serial: int
     """Tells entries apart for as long as the window lives."""
     due: float = 0.0
@@ -33,7 +35,7 @@ class Entry(Struct, gc=False):
     """The last batch that the journal's row of it contains."""
     watches: WatchBook | None = None
     """Only for watches."""
-    dirty: bool = True
-    """Changed since its row was last made; it is in `Entries.dirty` then."""
+    dirty: int = 0
+    """Not 0: changed since its row was last made; the number of its chunk in `Entries.dirty`."""
     gone: bool = False
     """Has left the window."""

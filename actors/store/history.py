@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.evidence import Account, Read, Scope
+from actors.store.chunks import Chunks
 from actors.store.records import HistoryKey, HistoryRow
 from actors.store.sharded import ShardedDict
 
@@ -22,15 +23,32 @@ ACCOUNT_HISTORY_MAX: Final = 20_000
 REACH_S: Final = 24 * 3600.0
 """How far history has to reach back before it can say that something is new (design 3, Signals)."""
 DAY_S: Final = 24 * 3600.0
-_VERBS: Final = ("get", "list", "watch")
 
 
-class _Row(Struct, gc=False):
+class Row(Struct, gc=False):
+    """One line of history, as it is now."""
+
+    account: Account
+    scope: Scope
+    verb: str
     first_seen: float
     last_seen: float
     count: int
     as_of: int
-    dirty: bool
+    """The last batch that the journal's row of it contains."""
+    serial: int
+    dirty: int = 0
+    """Not 0: changed since its row was last made; the number of its chunk in `History.dirty`."""
+
+
+class _Rows:
+    """The rows of one account: verb -> scope -> row."""
+
+    __slots__ = ("count", "verbs")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.verbs: dict[str, dict[Scope, Row]] = {"get": {}, "list": {}, "watch": {}}
 
 
 class HistoryStatistics(Struct, frozen=True):
@@ -50,28 +68,19 @@ class History:
         self._kept_s = days * DAY_S
         self._bound = bound
         self._account_bound = account_bound
-        self._accounts: ShardedDict[Account, dict[tuple[Scope, str], _Row]] = ShardedDict(bound)
+        self._accounts: ShardedDict[Account, _Rows] = ShardedDict(bound)
         self._rows = 0
+        self._serial = 0
         self._overflows = 0
         self.since: float | None = None
-        self.dirty: list[tuple[HistoryKey, _Row]] = []
-        """Rows that changed since the owner emptied it."""
+        self.dirty: Chunks[Row] = Chunks()
+        """Rows that changed since the owner took them."""
 
     def note(self, read: Read, seq: int) -> None:
         """One request of batch `seq`; nothing happens if the row contains it already."""
         rows = self._accounts.get(read.account)
-        key = (read.scope, read.verb)
-        row = rows.get(key) if rows is not None else None
-        if row is None:
-            if self._rows >= self._bound or (rows is not None and len(rows) >= self._account_bound):
-                self._overflows += 1
-                return
-            if rows is None:
-                rows = {}
-                self._accounts[read.account] = rows
-            row = rows[key] = _Row(read.at, read.at, 1, -1, True)
-            self._rows += 1
-            self.dirty.append(((read.account, *key), row))
+        if rows is None or (row := rows.verbs[read.verb].get(read.scope)) is None:
+            self._add(read, rows)
             return
         if row.as_of >= seq:
             return
@@ -82,48 +91,68 @@ class History:
             row.first_seen = at
         row.count += 1
         if not row.dirty:
-            row.dirty = True
-            self.dirty.append(((read.account, *key), row))
+            row.dirty = self.dirty.add(row.serial, row)
+
+    def _add(self, read: Read, rows: _Rows | None) -> None:
+        if self._is_full(rows):
+            self._overflows += 1
+            return
+        row = Row(read.account, read.scope, read.verb, read.at, read.at, 1, -1, 0)
+        self._put(row)
+        row.dirty = self.dirty.add(row.serial, row)
+
+    def _put(self, row: Row) -> None:
+        rows = self._accounts.get(row.account)
+        if rows is None:
+            rows = _Rows()
+            self._accounts[row.account] = rows
+        self._serial += 1
+        row.serial = self._serial
+        if row.scope not in rows.verbs[row.verb]:
+            rows.count += 1
+            self._rows += 1
+        rows.verbs[row.verb][row.scope] = row
+
+    def _is_full(self, rows: _Rows | None) -> bool:
+        return self._rows >= self._bound or (rows is not None and rows.count >= self._account_bound)
 
     def first_read(self, read: Read, now: float) -> bool:
         """Whether this account never read this named Secret before this read, as far as can be told (then False)."""
         if read.scope.name is None or read.borrowed or self.since is None or now - self.since < REACH_S:
             return False
         rows = self._accounts.get(read.account)
-        if self._rows >= self._bound or (rows is not None and len(rows) >= self._account_bound):
+        if self._is_full(rows):
             return False
-        for verb in _VERBS:
-            row = rows.get((read.scope, verb)) if rows is not None else None
-            if row is not None and row.first_seen < read.at:
-                return False
+        if rows is not None:
+            for of_verb in rows.verbs.values():
+                row = of_verb.get(read.scope)
+                if row is not None and row.first_seen < read.at:
+                    return False
         return True
 
     def restore(self, row: HistoryRow) -> None:
         """Put a row back as the journal has it."""
-        rows = self._accounts.get(row.account)
-        if rows is None:
-            rows = {}
-            self._accounts[row.account] = rows
-        if (row.scope, row.verb) not in rows:
-            self._rows += 1
-        rows[row.scope, row.verb] = _Row(row.first_seen, row.last_seen, row.count, row.as_of, False)
+        self._put(Row(row.account, row.scope, row.verb, row.first_seen, row.last_seen, row.count, row.as_of, 0))
 
-    def row(self, key: HistoryKey, as_of: int) -> HistoryRow | None:
+    def row(self, row: Row, as_of: int) -> HistoryRow:
         """The row for the journal, which contains all batches up to `as_of`; from here on it counts as written."""
-        account, scope, verb = key
-        rows = self._accounts.get(account)
-        row = rows.get((scope, verb)) if rows is not None else None
-        if row is None:
-            return None
-        row.as_of, row.dirty = as_of, False
-        return HistoryRow(account, scope, verb, row.first_seen, row.last_seen, row.count, as_of)
+        row.as_of, row.dirty = as_of, 0
+        return HistoryRow(row.account, row.scope, row.verb, row.first_seen, row.last_seen, row.count, as_of)
+
+    def has(self, key: HistoryKey) -> bool:
+        """Whether there is such a row."""
+        rows = self._accounts.get(key[0])
+        return rows is not None and key[1] in rows.verbs[key[2]]
 
     def of(self, account: Account) -> tuple[HistoryRow, ...]:
         """All rows of one account."""
-        rows = self._accounts.get(account) or {}
+        rows = self._accounts.get(account)
+        if rows is None:
+            return ()
         return tuple(
-            HistoryRow(account, scope, verb, row.first_seen, row.last_seen, row.count, row.as_of)
-            for (scope, verb), row in rows.items()
+            HistoryRow(account, row.scope, row.verb, row.first_seen, row.last_seen, row.count, row.as_of)
+            for of_verb in rows.verbs.values()
+            for row in of_verb.values()
         )
 
     def prune(self, now: float) -> Iterator[HistoryKey | None]:
@@ -134,12 +163,17 @@ class History:
         oldest = now - self._kept_s
         for part in self._accounts.parts():
             for account in tuple(part):
-                rows = part.get(account, {})
-                for key in [key for key, row in rows.items() if row.last_seen < oldest]:
-                    del rows[key]
-                    self._rows -= 1
-                    yield (account, *key)
-                if not rows:
+                rows = part.get(account)
+                if rows is None:
+                    continue
+                for of_verb in rows.verbs.values():
+                    for row in [row for row in of_verb.values() if row.last_seen < oldest]:
+                        del of_verb[row.scope]
+                        rows.count -= 1
+                        self._rows -= 1
+                        self.dirty.discard(row.dirty, row.serial)
+                        yield (account, row.scope, row.verb)
+                if not rows.count:
                     part.pop(account, None)
                 yield None
 

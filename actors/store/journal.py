@@ -42,6 +42,9 @@ class JournalStatistics(Struct, frozen=True):
 class Journal(Protocol):
     """Every async call raises JournalUnavailable when it fails, and has then changed nothing."""
 
+    fold_reads: int
+    """Reads that are kept as records before rows are made of them: what a reload has to apply, and what is kept at most."""
+
     async def open(self) -> Head:
         """First call of each incarnation. Raises JournalError too."""
 

@@ -10,19 +10,22 @@ are not needed any more. Counterparts: actor.py (who calls), records.py (what is
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, ObservationKey, Read, observation_key
+from actors.evidence import Account, Read
 from actors.messages import BatchAnswer, ParsedBatch
 from actors.store.digests import DIGEST_AGE_S, Digests
 from actors.store.entry import NO_ROW, Entry
-from actors.store.history import History, take
+from actors.store.history import History, Row, take
+from actors.store.key import Key, Place, key_of
 from actors.store.queries import StoreCounts
-from actors.store.records import Drop, Fold, Head, HistoryKey, HistoryRow, Page, Record, StateRow
+from actors.store.records import Drop, Fold, Head, HistoryKey, Page, Record, StateRow
 from actors.store.watches import WatchId, watch_id
 from actors.store.window import COUNTED, KNOWN, LATE, Window
+
+V = TypeVar("V")
 
 STEP_READS: Final = 250
 """Reads applied in one step: about a millisecond."""
@@ -31,22 +34,22 @@ STEP_READS: Final = 250
 class Overlay(Struct):
     """What the batches that are planned, and not yet accepted, will add to the window."""
 
-    lit: set[tuple[Account, ObservationKey]] = field(default_factory=set)
-    ended: set[tuple[Account, ObservationKey, WatchId]] = field(default_factory=set)
+    lit: set[tuple[Account, Key]] = field(default_factory=set)
+    ended: set[tuple[Account, Key, WatchId]] = field(default_factory=set)
 
 
 class Cut(Struct):
     """What has to be in rows before the reads of the batches up to `seq` may go."""
 
     seq: int
-    entries: list[Entry]
-    rows: list[HistoryKey]
-    rowless: list[tuple[Account, ObservationKey]]
+    entries: list[dict[int, Entry]]
+    rows: list[dict[int, Row]]
+    rowless: dict[int, Place]
 
     @property
     def left(self) -> int:
         """Rows still to be written."""
-        return len(self.entries) + len(self.rows)
+        return sum(map(len, self.entries)) + sum(map(len, self.rows))
 
 
 class Ledger:
@@ -100,7 +103,7 @@ class Ledger:
 
     def _is_over(self, read: Read, overlay: Overlay) -> bool:
         """Whether it is the start of a watch whose end is in a batch before, or earlier in this one."""
-        this = (read.account, observation_key(read), watch_id(read))
+        this = (read.account, key_of(read), watch_id(read))
         if read.complete:
             overlay.ended.add(this)
             return False
@@ -185,7 +188,9 @@ class Ledger:
         """Put a page of the journal back; yields between steps."""
         for at, state in enumerate(page.states, 1):
             if state.past:  # comes back from its records, or is not needed
-                self.window.rowless.append((state.observation.account, state.observation.key))
+                self.window.rowless[-len(self.window.rowless) - 1] = Place(
+                    state.observation.account, state.observation.key
+                )
             else:
                 self.window.restore(state.observation, state.watches, state.as_of)
             if at % STEP_READS == 0:
@@ -208,8 +213,8 @@ class Ledger:
     def cut(self) -> Cut:
         """Begin: everything that changed up to now has to get a row."""
         window, history = self.window, self.history
-        cut = Cut(self.seq, window.dirty, [key for key, _ in history.dirty], window.rowless)
-        window.dirty, history.dirty, window.rowless = [], [], []
+        cut = Cut(self.seq, window.dirty.take(), history.dirty.take(), window.rowless)
+        window.rowless = {}
         self.unfolded = 0
         return cut
 
@@ -218,28 +223,24 @@ class Ledger:
         if self.busy:
             raise AssertionError("rows of a batch that is half applied")
         states: list[StateRow] = []
-        history: list[HistoryRow] = []
-        for _ in range(min(limit, len(cut.entries))):
-            entry = cut.entries.pop()
+        for entry in _taken(cut.entries, limit):
             if not entry.gone:
-                entry.dirty, entry.as_of = False, self.seq
+                entry.dirty, entry.as_of = 0, self.seq
                 book = entry.watches.copy() if entry.watches is not None else None
                 states.append(StateRow(entry.observation, book, self.seq, entry.lingers_until != 0.0))
-        for _ in range(min(limit - len(states), len(cut.rows))):
-            row = self.history.row(cut.rows.pop(), self.seq)
-            if row is not None:
-                history.append(row)
+        history = [self.history.row(row, self.seq) for row in _taken(cut.rows, limit - len(states))]
         return Fold(tuple(states), tuple(history))
 
     def drop(self, cut: Cut, now: float, limit: int) -> Drop:
         """What may go once all rows of the cut are written: reads, digests, and the next rows, at most `limit` of each kind."""
         gone = []
-        for account, key in cut.rowless[-limit:]:
-            entry = self.window.get(account, key)
+        for _ in range(min(limit, len(cut.rowless))):
+            _, place = cut.rowless.popitem()
+            entry = self.window.get(place.account, Key(*place.key))
             if entry is None or entry.as_of == NO_ROW:
-                gone.append((account, key))
-        old = self._old_rows[-limit:]
-        del cut.rowless[-limit:], self._old_rows[-limit:]
+                gone.append((place.account, place.key))
+        old = [key for key in self._old_rows[-limit:] if not self.history.has(key)]
+        del self._old_rows[-limit:]
         return Drop(cut.seq, self.clock(now) - DIGEST_AGE_S, tuple(gone), tuple(old))
 
     def old_rows_left(self) -> bool:
@@ -255,3 +256,14 @@ class Ledger:
         if through:
             self._pruning = None
         return through
+
+
+def _taken(chunks: list[dict[int, V]], limit: int) -> list[V]:
+    """At most `limit` things, taken out of the chunks."""
+    found: list[V] = []
+    while chunks and len(found) < limit:
+        if chunks[-1]:
+            found.append(chunks[-1].popitem()[1])
+        else:
+            chunks.pop()
+    return found

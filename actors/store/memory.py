@@ -6,27 +6,38 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.evidence import Account, ObservationKey
+from actors.evidence import Account, Scope
 from actors.store.journal import JournalStatistics
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryKey, HistoryRow, Page, Record, StateRow
+from actors.store.key import Place
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow
 from actors.store.sharded import ShardedDict
 
+FOLD_READS: Final = 50_000
+"""Reads kept as objects before rows are made of them: some 30 MB."""
 PAGE_RECORDS: Final = 64
 """Batches in one page."""
 ANNOUNCED_MAX: Final = 200_000
 """Announced keys remembered. Beyond: further ones are not, and a restart announces them a second time."""
 
 
+class _Line(Struct, frozen=True, gc=False):
+    account: Account
+    scope: Scope
+    verb: str
+
+
 class MemoryJournal:
     """Keeps the objects themselves; `capacity`: the window's, for which the parts are laid out."""
 
     def __init__(self, capacity: int = 100_000) -> None:
+        self.fold_reads = FOLD_READS
         self._records: deque[Record] = deque()
         self._unfolded: deque[Record] = deque()
-        self._states: ShardedDict[tuple[Account, ObservationKey], StateRow] = ShardedDict(capacity)
-        self._history: ShardedDict[HistoryKey, HistoryRow] = ShardedDict(capacity)
+        self._states: ShardedDict[Place, StateRow] = ShardedDict(capacity)
+        self._history: ShardedDict[_Line, HistoryRow] = ShardedDict(capacity)
         self._reading: tuple[Record, ...] = ()
         self._announced: set[str] = set()
         self._since: float | None = None
@@ -71,9 +82,9 @@ class MemoryJournal:
     async def fold(self, fold: Fold) -> None:
         """Replace rows."""
         for state in fold.states:
-            self._states[state.observation.account, state.observation.key] = state
+            self._states[Place(state.observation.account, state.observation.key)] = state
         for row in fold.history:
-            self._history[row.account, row.scope, row.verb] = row
+            self._history[_Line(row.account, row.scope, row.verb)] = row
         self._commits += 1
 
     async def drop(self, drop: Drop) -> bool:
@@ -83,9 +94,9 @@ class MemoryJournal:
         while self._records and self._records[0].recorded_at < drop.digests_before:
             self._records.popleft()
         for state in drop.states:
-            self._states.pop(state)
+            self._states.pop(Place(*state))
         for row in drop.history:
-            self._history.pop(row)
+            self._history.pop(_Line(*row))
         self._commits += 1
         return False
 

@@ -14,6 +14,8 @@ from typing import Final
 
 from actors.evidence import Account, ObservationKey
 from actors.store.entry import Entry
+from actors.store.key import Key
+from actors.store.sharded import PART_SHIFT
 
 INDEX_MAX: Final = 8192
 """Entries in the one dict of a small account; beyond that they are spread."""
@@ -54,8 +56,8 @@ class Partition:
         self.ended: deque[tuple[int, ObservationKey]] | None = None
         self.paging: dict[int, int] | None = None
         """Where a pull of everything goes on -> the window's version when it began."""
-        self._index: dict[ObservationKey, Entry] = {}
-        self._spread: list[dict[ObservationKey, Entry]] | None = None
+        self._index: dict[Key, Entry] = {}
+        self._spread: list[dict[Key, Entry]] | None = None
         self._spread_over = spread_over
         self._newest: dict[int, Entry] = {}
         self._from = version + 1
@@ -64,23 +66,24 @@ class Partition:
         self._lasts: list[int] = []
         """The last version that each older segment may hold."""
 
-    def get(self, key: ObservationKey) -> Entry | None:
+    def get(self, key: Key) -> Entry | None:
         """The entry of this key."""
         if self._spread is None:
             return self._index.get(key)
-        return self._spread[hash(key) & (self._spread_over - 1)].get(key)
+        return self._spread[(hash(key) >> PART_SHIFT) & (self._spread_over - 1)].get(key)
 
-    def add(self, key: ObservationKey, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
         """A new entry, changed last of all; its observation carries the version."""
+        key = entry.key
         if self._spread is None:
             self._index[key] = entry
             if len(self._index) >= INDEX_MAX and self._spread_over > 1:
                 self._spread = [{} for _ in range(self._spread_over)]
                 for other, there in self._index.items():
-                    self._spread[hash(other) & (self._spread_over - 1)][other] = there
+                    self._spread[(hash(other) >> PART_SHIFT) & (self._spread_over - 1)][other] = there
                 self._index = {}
         else:
-            self._spread[hash(key) & (self._spread_over - 1)][key] = entry
+            self._spread[(hash(key) >> PART_SHIFT) & (self._spread_over - 1)][key] = entry
         self.count += 1
         self._append(entry)
 
@@ -94,12 +97,11 @@ class Partition:
 
     def end(self, entry: Entry, version: int) -> None:
         """The entry leaves the window with this version."""
-        observation = entry.observation
-        key = observation.key
+        observation, key = entry.observation, entry.key
         if self._spread is None:
             del self._index[key]
         else:
-            del self._spread[hash(key) & (self._spread_over - 1)][key]
+            del self._spread[(hash(key) >> PART_SHIFT) & (self._spread_over - 1)][key]
         if observation.version >= self._from:
             del self._newest[observation.version]
         else:
@@ -107,7 +109,7 @@ class Partition:
         self.count -= 1
         if self.ended is None:
             self.ended = deque()
-        self.ended.append((version, key))
+        self.ended.append((version, observation.key))
         while len(self.ended) > min(self.count + ENDED_MIN, ENDED_MAX):
             self.floor = self.ended.popleft()[0]
 

@@ -10,6 +10,8 @@ V = TypeVar("V")
 
 PART_MAX: Final = 16_384
 """Entries that one part is meant for."""
+PART_SHIFT: Final = 24
+"""The part is chosen by bits of the hash that the part itself, being a dict, does not begin its search with."""
 
 
 def parts_for(capacity: int) -> int:
@@ -32,21 +34,21 @@ class ShardedDict(Generic[K, V]):
             yield from part
 
     def __contains__(self, key: K) -> bool:
-        return key in self._parts[hash(key) & self._mask]
+        return key in self._parts[(hash(key) >> PART_SHIFT) & self._mask]
 
     def __getitem__(self, key: K) -> V:
-        return self._parts[hash(key) & self._mask][key]
+        return self._parts[(hash(key) >> PART_SHIFT) & self._mask][key]
 
     def get(self, key: K) -> V | None:
         """The value, or None."""
-        return self._parts[hash(key) & self._mask].get(key)
+        return self._parts[(hash(key) >> PART_SHIFT) & self._mask].get(key)
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._parts[hash(key) & self._mask][key] = value
+        self._parts[(hash(key) >> PART_SHIFT) & self._mask][key] = value
 
     def pop(self, key: K) -> V | None:
         """Take the value out, if it is there."""
-        return self._parts[hash(key) & self._mask].pop(key, None)
+        return self._parts[(hash(key) >> PART_SHIFT) & self._mask].pop(key, None)
 
     def parts(self) -> list[dict[K, V]]:
         """The parts, for going over everything in slices."""

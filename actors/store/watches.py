@@ -6,13 +6,13 @@ has ended stays ended. Counterpart: window.py.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, NamedGrant, ObservationKey, Read
+from actors.evidence import Account, NamedGrant, Read
+from actors.store.key import Key
 
 WATCHES_MAX: Final = 64
 """Watches told apart in one observation. Beyond: the one that ends soonest is folded into `WatchBook.floor`."""
@@ -21,7 +21,7 @@ NAMED_MAX: Final = 8
 OPEN_MAX_S: Final = 3600.0
 """Longest that a watch is believed to be open when only its start is known (design 3)."""
 CLOSED_MAX: Final = 50_000
-"""Ended watches remembered after their observation left the window. Beyond: the oldest is forgotten."""
+"""Ended watches remembered after their observation left the window. Beyond: the older half is forgotten."""
 
 WatchId = tuple[str, float, int]
 """(audit id, start, URI hash)."""
@@ -114,32 +114,44 @@ class WatchBook(Struct, gc=False):
         return WatchBook(dict(self.watches), self.floor)
 
 
+class _Closed(Struct, frozen=True, gc=False):
+    account: Account
+    key: Key
+    audit_id: str
+    at: float
+    uri_hash: int
+
+
 class ClosedWatches:
-    """Ends of watches whose observation is no longer in the window, so that a late start does not open them again."""
+    """Ends of watches whose observation is no longer in the window, so that a late start does not open them again.
+
+    Two generations: when the younger is half of the bound, the older one is forgotten.
+    """
 
     def __init__(self, ttl_s: float, bound: int = CLOSED_MAX) -> None:
         self._ttl_s = ttl_s
-        self._bound = bound
-        self._ends: dict[tuple[Account, ObservationKey, WatchId], float] = {}
-        self._order: deque[tuple[Account, ObservationKey, WatchId]] = deque()
+        self._half = max(1, bound // 2)
+        self._young: dict[_Closed, float] = {}
+        self._old: dict[_Closed, float] = {}
         self.overflows = 0
         """Forgotten while their start could still have come."""
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._young) + len(self._old)
 
-    def add(self, account: Account, key: ObservationKey, id_: WatchId, live_until: float, now: float) -> None:
+    def add(self, account: Account, key: Key, id_: WatchId, live_until: float, now: float) -> None:
         """Remember the end, unless a start that comes from now on would be too late anyway."""
-        if id_[1] + OPEN_MAX_S + self._ttl_s <= now or (account, key, id_) in self._ends:
+        if id_[1] + OPEN_MAX_S + self._ttl_s <= now:
             return
-        self._ends[account, key, id_] = live_until
-        self._order.append((account, key, id_))
-        while len(self._order) > self._bound:
-            oldest = self._order.popleft()
-            del self._ends[oldest]
-            if oldest[2][1] + OPEN_MAX_S + self._ttl_s > now:
-                self.overflows += 1
+        self._young[_Closed(account, key, *id_)] = live_until
+        if len(self._young) >= self._half:
+            self.overflows += sum(closed.at + OPEN_MAX_S + self._ttl_s > now for closed in self._old)
+            self._old, self._young = self._young, {}
 
-    def live_until(self, account: Account, key: ObservationKey, id_: WatchId) -> float | None:
+    def live_until(self, account: Account, key: Key, id_: WatchId) -> float | None:
         """Until when the ended watch counts; None for one that is not known to have ended."""
-        return self._ends.get((account, key, id_)) if self._ends else None
+        if not self._young and not self._old:
+            return None
+        closed = _Closed(account, key, *id_)
+        found = self._young.get(closed)
+        return found if found is not None else self._old.get(closed)

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from actors.evidence import GrantName, NamedGrant, Observation, ObservationKey, Read, observation_key
+from actors.evidence import GrantName, NamedGrant, Observation, Read, observation_key
 from actors.store.entries import LINGER_MAX, Entries
 from actors.store.entry import Entry
+from actors.store.key import Key, key_of
 from actors.store.watches import NAMED_MAX, Watch, WatchBook, as_watch, newest_named, watch_id
 
 COUNTED: Final = 1
@@ -46,7 +47,7 @@ class Window(Entries):
     def record(self, read: Read, now: float, received_at: float, seq: int = 0) -> int:
         """Apply one read of batch `seq`, received at `received_at`. Returns COUNTED, NEW, LATE, KNOWN or'ed together."""
         self.now = now
-        key = observation_key(read)
+        key = key_of(read)
         partition = self._partitions.get(read.account)
         entry = partition.get(key) if partition is not None else None
         if partition is not None and entry is not None:
@@ -89,9 +90,9 @@ class Window(Entries):
             return COUNTED | NEW
         return COUNTED
 
-    def would_light(self, read: Read, now: float) -> ObservationKey | None:
+    def would_light(self, read: Read, now: float) -> Key | None:
         """The key of the observation that this read would make live and that is not live now: what the answer calls `new`."""
-        key = observation_key(read)
+        key = key_of(read)
         entry = self.get(read.account, key)
         if entry is not None and not entry.lingers_until and entry.observation.live_until > now:
             return None
@@ -109,7 +110,7 @@ class Window(Entries):
     # --- the rare ways of a read ---------------------------------------------------------------------------------------
 
     def _record_late(
-        self, read: Read, key: ObservationKey, entry: Entry | None, live_until: float, now: float, received_at: float
+        self, read: Read, key: Key, entry: Entry | None, live_until: float, now: float, received_at: float
     ) -> int:
         if entry is None:
             named = () if read.named is None else (NamedGrant(read.named, live_until),)
@@ -135,9 +136,7 @@ class Window(Entries):
         )
         return COUNTED | LATE
 
-    def _record_watch(
-        self, read: Read, key: ObservationKey, entry: Entry | None, now: float, received_at: float
-    ) -> int:
+    def _record_watch(self, read: Read, key: Key, entry: Entry | None, now: float, received_at: float) -> int:
         id_, watch = watch_id(read), as_watch(read, self.ttl_s)
         book = entry.watches if entry is not None else None
         known = book.known(id_) if book is not None else None
@@ -204,7 +203,7 @@ class Window(Entries):
     def _create(
         self,
         read: Read,
-        key: ObservationKey,
+        key: Key,
         state: tuple[float, float, tuple[NamedGrant, ...]],
         book: WatchBook | None,
         now: float,
@@ -212,13 +211,15 @@ class Window(Entries):
     ) -> None:
         """`state`: live_until, held_open_until, named."""
         first_read = self._first_read(read, now)
-        observation = Observation(key, read, read.at, received_at, 1, *state, self.version + 1, first_read)
-        self._admit(observation, book, now)
+        observation = Observation(
+            observation_key(read), read, read.at, received_at, 1, *state, self.version + 1, first_read
+        )
+        self._admit(observation, key, book, now)
 
     def _create_past(
         self,
         read: Read,
-        key: ObservationKey,
+        key: Key,
         state: tuple[float, float, tuple[NamedGrant, ...]],
         book: WatchBook | None,
         now: float,

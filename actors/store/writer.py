@@ -33,10 +33,8 @@ GROUP_READS_MAX: Final = 20_000
 """A commit takes no further batch once it has this many reads."""
 JOINED_MAX: Final = 64
 """Senders that may wait for one and the same batch. Beyond: refused at once."""
-FOLD_READS: Final = 50_000
-"""Reads that are kept as records before rows are made of them."""
-FOLD_BATCHES: Final = 2_000
-"""Batches likewise, for batches with few reads."""
+FOLD_BATCHES: Final = 5_000
+"""Batches that are kept before rows are made, for batches with few reads."""
 FOLD_EVERY_S: Final = 600.0
 """And after this time at the latest."""
 FOLD_ROWS: Final = 250
@@ -246,7 +244,7 @@ class Writer:
             return True
         something = self._batches_since_cut > 0 or self._ledger.old_rows_left()
         if (
-            self._ledger.unfolded >= FOLD_READS
+            self._ledger.unfolded >= self._journal.fold_reads
             or self._batches_since_cut >= FOLD_BATCHES
             or (something and now - self._cut_at >= FOLD_EVERY_S)
         ):

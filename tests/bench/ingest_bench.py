@@ -55,8 +55,8 @@ def measures() -> Iterator[Measure]:
                 f"ingest.{'sqlite_new' if fresh else 'memory_repeats'}.{accounts}_accounts",
                 cost_s * 1000,
                 "ms CPU/batch",
-                how=f"400 reads of {accounts} accounts, {len(batch)} B, {kind}; plaintext HTTP/1.1, {BATCHES} batches a round, one at a time, "
-                f"best of 5; bare: {bare_s * 1000:.2f} ms (Quart-Trio, get_data, actors.parser.views.Body)",
+                how=f"400 reads of {accounts} accounts, {len(batch)} B, {kind}; plaintext HTTP/1.1, {BATCHES} batches a round, "
+                f"one at a time, best of 5; bare: {bare_s * 1000:.2f} ms (Quart-Trio, get_data, actors.parser.views.Body)",
                 against="bare Quart-Trio handler",
                 ratio=ratio,
                 must=f"<= {must}" if is_bound else None,

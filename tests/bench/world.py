@@ -29,7 +29,8 @@ def cluster(accounts: int) -> str:
         )
         subject = {"kind": "ServiceAccount", "namespace": meta["namespace"], "name": f"sa-{i}"}
         ref = {"apiGroup": group, "kind": "Role", "name": f"r-{i}"}
-        items.append({"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta | {"name": f"b-{i}"}, "subjects": [subject], "roleRef": ref})  # fmt: skip
+        binding = {"metadata": meta | {"name": f"b-{i}"}, "subjects": [subject], "roleRef": ref}
+        items.append({"apiVersion": f"{group}/v1", "kind": "RoleBinding"} | binding)
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
@@ -62,7 +63,8 @@ def template(accounts: int, reads: int = 400, *, fresh: bool = False) -> bytes:
             "requestReceivedTimestamp": STAMP, "stageTimestamp": STAMP,
             "annotations": {
                 "authorization.k8s.io/decision": "allow",
-                "authorization.k8s.io/reason": f'RBAC: allowed by RoleBinding "b-{i}/{ns}" of Role "r-{i}" to ServiceAccount "sa-{i}/{ns}"',
+                "authorization.k8s.io/reason": f'RBAC: allowed by RoleBinding "b-{i}/{ns}" of Role "r-{i}" '
+                f'to ServiceAccount "sa-{i}/{ns}"',
             },
         })  # fmt: skip
     body = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.cluster.records import KnownSecret
 from actors.engine import secret_view, status_view
 from actors.engine.queries import BadCursor, ChainQuery, ChainsQuery, EvidenceQuery, SecretQuery
 
@@ -186,6 +187,17 @@ def test_a_wide_chain_shows_a_thousand_secrets_and_counts_them_all(world):
     assert sum(s.corroborated for s in chain.secrets) == 1
     world.read("app/reader", "list", "app/*", pod="web-1")
     assert sum(s.corroborated for s in world.chains(account=("app", "reader"))[0].secrets) == 1000
+
+
+def test_all_chains_of_a_page_share_a_bound_of_secrets(world):
+    """In front 1,000 each, and at least 20 in any case; the totals stay true, and one chain by its id shows its 1,000."""
+    world.apply(*(world.pod(f"w{n:02}-1", f"app/sa{n}") for n in range(12)))
+    world.grant("all", to="system:serviceaccounts:app")
+    world.apply(*(KnownSecret("app", f"s{n}") for n in range(1200)))
+    views = world.chains()
+    assert [len(c.secrets) for c in views] == [1000] * 10 + [20] * 2
+    assert {1200} == {c.secrets_total for c in views}
+    assert len(world.listing.chain(ChainQuery(views[-1].id), world.now).secrets) == 1000
 
 
 def test_the_evidence_inside_a_chain_is_its_newest_twenty(world):

@@ -10,6 +10,7 @@ import trio
 from pykka.messages import ProxyCall
 from trio_run import run
 
+import actors.runtime.park
 from actors.runtime import (
     Actor,
     ActorCrashed,
@@ -266,6 +267,51 @@ def test_futures_under_trio() -> None:
             await failed
 
     run(main, real_time=True)
+
+
+def test_several_tasks_await_one_ask() -> None:
+    """Each gets the reply, one that gives up meanwhile disturbs nobody, and so does one that comes when it is there."""
+
+    async def main() -> None:
+        got: list[Any] = []
+        async with open_system("s") as system:
+            ref = await started(system)
+            future = ref.ask(("sleep", 2))
+
+            async def wait(patience_s: float) -> None:
+                with trio.move_on_after(patience_s):
+                    got.append(await future)
+
+            async with trio.open_nursery() as nursery:
+                for patience_s in (1, 5, 1, 5):
+                    nursery.start_soon(wait, patience_s)
+            assert got == ["slept", "slept"]
+            assert await future == "slept"
+
+    run(main)
+
+
+@pytest.mark.parametrize("name", ["_park_by_trap", "_park_by_public_name"])
+def test_both_ways_to_sleep(name: str) -> None:
+    """Trio's private trap and its public function do the same: sleep until rescheduled, or until cancelled."""
+
+    async def main() -> None:
+        park = getattr(actors.runtime.park, name)
+        task = trio.lowlevel.current_task()
+        async with trio.open_nursery() as nursery:
+
+            async def wake() -> None:
+                await trio.sleep(1)
+                trio.lowlevel.reschedule(task)
+
+            nursery.start_soon(wake)
+            await park(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        assert trio.current_time() == 1
+        with trio.move_on_after(1) as scope:
+            await park(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        assert scope.cancelled_caught
+
+    run(main)
 
 
 def test_unknown_messages_warn_and_go_on(capsys) -> None:

@@ -356,11 +356,11 @@ def test_a_crash_while_a_commit_is_under_way() -> None:
 
 def test_chores_fold_records_into_rows_beside_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal stays small, and a crash in the midst of it comes back the same."""
-    monkeypatch.setattr("actors.store.writer.FOLD_READS", 10)
     monkeypatch.setattr("actors.store.writer.FOLD_ROWS", 3)
 
     async def main() -> None:
         journal = MemoryJournal()
+        journal.fold_reads = 10
         async with rig(journal) as r:
             for i in range(200):
                 await r.post(get("same", at=r.system.clock.now()), get(f"s{i}", at=r.system.clock.now()), body=str(i))

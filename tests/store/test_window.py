@@ -11,6 +11,7 @@ from store_kit import APP, T0, TTL_S, get, grant, live, watch
 from actors.evidence import Account, Observation, Read, observation_key
 from actors.store import Window
 from actors.store.entries import LINGER_S
+from actors.store.key import key_of
 from actors.store.watches import CLOSED_MAX, OPEN_MAX_S, WATCHES_MAX, ClosedWatches
 from actors.store.window import COUNTED, LATE, NEW
 
@@ -20,7 +21,7 @@ def window(capacity: int = 1000) -> Window:
 
 
 def one(w: Window, read: Read) -> Observation:
-    entry = w.get(read.account, observation_key(read))
+    entry = w.get(read.account, key_of(read))
     assert entry is not None
     return entry.observation
 
@@ -205,11 +206,13 @@ def test_many_short_watches_are_no_overflow() -> None:
 
 
 def test_ends_of_watches_are_remembered_within_a_bound() -> None:
-    """The oldest is forgotten first, and counted while it still mattered."""
-    closed = ClosedWatches(TTL_S, bound=2)
+    """The older half is forgotten at once, and counted while it still mattered."""
+    closed, key = ClosedWatches(TTL_S, bound=4), key_of(get())
     for i in range(3):
-        closed.add(APP, observation_key(get()), ("w", T0 + i, 0), T0 + 300, T0)
-    assert (len(closed), closed.overflows, closed.live_until(APP, observation_key(get()), ("w", T0, 0))) == (2, 1, None)
+        closed.add(APP, key, ("w", T0 + i, 0), T0 + 300, T0)
+    assert (len(closed), closed.overflows, closed.live_until(APP, key, ("w", T0, 0))) == (3, 0, T0 + 300)
+    closed.add(APP, key, ("w", T0 + 3, 0), T0 + 300, T0)
+    assert (len(closed), closed.overflows, closed.live_until(APP, key, ("w", T0, 0))) == (2, 2, None)
     assert CLOSED_MAX > 1000
 
 

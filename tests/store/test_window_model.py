@@ -12,6 +12,7 @@ from store_kit import plain
 from actors.evidence import Account, Observation, ObservationKey, Read, Scope, observation_key
 from actors.store import Window
 from actors.store.entries import LINGER_S
+from actors.store.key import Key
 from actors.store.window import COUNTED, LATE, NEW
 
 TTL = 10.0
@@ -199,7 +200,9 @@ def test_pulled_changes_come_to_the_full_set(steps: list[Any]) -> None:
             puller.pull(window)
         assert fresh.copy == often.copy == rare.copy
         assert {key: plain(o) for key, o in fresh.copy.items()} == {
-            key: plain(entry.observation) for key in fresh.copy if (entry := window.get(ACCOUNTS[0], key)) is not None
+            key: plain(entry.observation)
+            for key in fresh.copy
+            if (entry := window.get(ACCOUNTS[0], Key(*key))) is not None
         }
         assert window.live <= 5
 

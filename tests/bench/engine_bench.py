@@ -1,0 +1,179 @@
+"""The engine: what one read and one change of the cluster cost and touch, in a large cluster and in one of a hundredth of it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from actors.attribution.core import Roster, attribute
+from actors.cluster.records import Binding, KnownSecret, Pod, Record, Role, Rule, Subject
+from actors.engine.core import Engine
+from actors.evidence import (
+    Account,
+    GrantName,
+    NamedGrant,
+    ObjectName,
+    Observation,
+    PodClaim,
+    Read,
+    Scope,
+    Workload,
+    observation_key,
+)
+from actors.messages import AccountPods, EvidenceChanged
+from tests.bench.measure import Measure
+
+NOW: Final = 1_800_000_000.0
+LARGE: Final = (25_000, 5_000, 10_000, 50_000)
+"""Pods, accounts, bindings, named Secrets."""
+SMALL: Final = (250, 50, 100, 500)
+OPERATORS: Final = 30
+READS: Final = 2_000
+
+
+class Generated:
+    """A cluster of a given size: five pods an account, two bindings an account, Secrets spread over the namespaces."""
+
+    def __init__(self, pods: int, accounts: int, bindings: int, secrets: int) -> None:
+        self.accounts = [Account(f"ns-{i % max(1, accounts // 25)}", f"sa-{i}") for i in range(accounts)]
+        self.pods = [self._pod(i, self.accounts[i % accounts]) for i in range(pods)]
+        self.roles: list[Role] = []
+        self.bindings: list[Binding] = []
+        for i in range(bindings):
+            account = self.accounts[i % accounts]
+            role = ObjectName("Role", account.namespace, f"r-{i}")
+            names = () if i % 2 else (f"secret-{i}",)
+            self.roles.append(Role(role, (Rule(("get", "list"), ("",), ("secrets",), names),)))
+            subject = Subject("ServiceAccount", account.name, account.namespace)
+            self.bindings.append(
+                Binding(ObjectName("RoleBinding", account.namespace, f"b-{i}"), "Role", role.name, (subject,))
+            )
+        for i in range(min(OPERATORS, accounts)):
+            account, role = self.accounts[i], ObjectName("ClusterRole", None, f"operator-{i}")
+            self.roles.append(Role(role, (Rule(("get", "list", "watch"), ("",), ("secrets",)),)))
+            subject = Subject("ServiceAccount", account.name, account.namespace)
+            self.bindings.append(
+                Binding(ObjectName("ClusterRoleBinding", None, f"operator-{i}"), "ClusterRole", role.name, (subject,))
+            )
+        namespaces = sorted({account.namespace for account in self.accounts})
+        self.secrets = [KnownSecret(namespaces[i % len(namespaces)], f"secret-{i}") for i in range(secrets)]
+
+    @staticmethod
+    def _pod(i: int, account: Account) -> Pod:
+        workload = Workload("Deployment", account.namespace, account.name)
+        return Pod(
+            f"uid-{i}", account, f"{account.name}-{i}", workload, labels=(("app", account.name),), ips=("10.0.0.1",)
+        )
+
+    def records(self) -> list[Record]:
+        """All of it, in the order of a file."""
+        return [*self.pods, *self.roles, *self.bindings, *self.secrets]
+
+
+class Loaded:
+    """An engine with a generated cluster in it."""
+
+    def __init__(self, *size: int) -> None:
+        self.cluster = Generated(*size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        self.engine = Engine()
+        records = self.cluster.records()
+        for begin in range(0, len(records), 1000):
+            more = begin + 1000 < len(records)
+            self.engine.apply_records(records[begin : begin + 1000], full=begin == 0, more=more, now=NOW)
+        self.load_s = time.perf_counter() - start
+        self.mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        self._versions: dict[Account, int] = {}
+
+    def _tell(self, account: Account, observations: list[Observation], roster: Roster) -> EvidenceChanged:
+        version = self._versions.get(account, 0)
+        self._versions[account] = version + 1
+        evidence = tuple(attribute(observation, roster, NOW) for observation in observations)
+        return EvidenceChanged(account, (1, version), (1, version + 1), version == 0, evidence)
+
+    def reads(self, at: float, *, wide: bool) -> tuple[float, float]:
+        """(seconds, touched) a read: one read of each of some accounts' own Secrets, or many by one operator."""
+        messages = []
+        some = self.cluster.accounts[OPERATORS : OPERATORS + 20] if not wide else self.cluster.accounts[:1]
+        for account in some:
+            pods = tuple(pod for pod in self.cluster.pods if pod.account == account)
+            roster = Roster(AccountPods(account, pods))
+            each = READS // len(some)
+            observations = [self._observed(account, pods[0], f"secret-{n}", at) for n in range(each)]
+            messages.append(self._tell(account, observations, roster))
+        touched, start = self.engine.touched, time.perf_counter()
+        for message in messages:
+            if not self.engine.apply_evidence(message, at + 1.0):
+                raise RuntimeError("the engine saw a gap")
+        spent = time.perf_counter() - start
+        count = sum(len(message.evidence) for message in messages)
+        return spent / count, (self.engine.touched - touched) / count
+
+    @staticmethod
+    def _observed(account: Account, pod: Pod, secret: str, at: float) -> Observation:
+        read = Read(
+            account,
+            Scope(account.namespace, secret),
+            "get",
+            at,
+            at,
+            claim=PodClaim(pod.name, pod.uid),
+            source_ip="10.0.0.1",
+        )
+        name = GrantName(ObjectName("RoleBinding", account.namespace, "b"), ObjectName("Role", account.namespace, "r"))
+        return Observation(observation_key(read), read, at, at, 1, at + 300.0, 0.0, (NamedGrant(name, at + 300.0),), 1)
+
+    def change(self, record: Record, rounds: int = 50) -> tuple[float, float]:
+        """(seconds, touched) of one change of this object and back."""
+        changed: Record = (
+            replace(record, labels=(("app", "other"),)) if isinstance(record, Pod) else replace(record, subjects=())
+        )  # type: ignore[arg-type,type-var]  # only pods and bindings come
+        touched, start = self.engine.touched, time.perf_counter()
+        for _ in range(rounds):
+            self.engine.apply_records([changed], now=NOW)
+            self.engine.apply_records([record], now=NOW)
+        return (time.perf_counter() - start) / (2 * rounds), (self.engine.touched - touched) / (2 * rounds)
+
+
+def measures() -> Iterator[Measure]:
+    """Load, memory, and what one event costs and touches at both sizes."""
+    small = Loaded(*SMALL)
+    large = Loaded(*LARGE)
+    size = f"{LARGE[0]:,} pods, {LARGE[1]:,} accounts, {LARGE[2]:,} bindings, {LARGE[3]:,} named Secrets, {OPERATORS} operators"
+    yield Measure("engine.load", large.load_s, "s", f"{size}, from records in parts of 1,000")
+    yield Measure(
+        "engine.memory",
+        large.mib,
+        "MiB",
+        f"growth of the resident set by records and engine; {size}",
+        must="<= 1024",
+        ok=large.mib <= 1024,
+    )
+    sides = (small, large)
+    rows: list[tuple[str, list[tuple[float, float]]]] = []
+    for name, wide in (("read_new", False), ("read_new_wide", True)):
+        rows.append((name, [side.reads(NOW, wide=wide) for side in sides]))
+    for name, wide in (("read_repeat", False), ("read_repeat_wide", True)):
+        best = [[side.reads(NOW + 1 + turn, wide=wide) for side in sides] for turn in range(5)]
+        rows.append((name, [min(column) for column in zip(*best, strict=True)]))
+    for name, pick in (("pod_change", "pods"), ("binding_change", "bindings")):
+        best = [[side.change(getattr(side.cluster, pick)[40]) for side in sides] for _ in range(5)]
+        rows.append((name, [min(column) for column in zip(*best, strict=True)]))
+    for name, ((small_s, small_n), (large_s, large_n)) in rows:
+        ratio = large_s / small_s
+        how = f"{size} against 1/100 of it; objects touched: {large_n:g} against {small_n:g}"
+        yield Measure(
+            f"engine.{name}",
+            large_s * 1e6,
+            "us",
+            how,
+            "the small cluster",
+            ratio,
+            "<= 2, touched equal",
+            ratio <= 2 and large_n == small_n,
+        )

@@ -1,0 +1,147 @@
+"""The whole pipeline in this process, on a virtual clock, with a sender that comes again as an API server does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import trio
+from small_cluster import ClusterFile
+from trio.testing import MockClock
+
+from actors.cluster.model import ClusterModel
+from actors.engine.ended import EndedRing
+from actors.engine.queries import ChainsQuery, EvidenceQuery
+from actors.messages import BatchAnswer, ParseBody, RecordBatch
+from actors.runtime import (
+    ActorCrashed,
+    ActorDead,
+    AskTimeout,
+    MailboxFull,
+    System,
+    VirtualClock,
+    open_system,
+)
+from actors.store import Journal, MemoryJournal
+from actors.tree import Parts, pipeline, refs_of
+
+NO_ANSWER = (ActorCrashed, AskTimeout, ActorDead, MailboxFull)
+"""What an asker meets while an actor is away; the edge answers 503 then."""
+RETRY_S = 1.0
+TRIES_MAX = 60
+
+
+class Crash(Exception):  # noqa: N818 - it says what happened
+    """What the tests make an actor fail with."""
+
+
+class Crashes:
+    """Counts the messages of every actor, and makes some fail: `at` maps a path's last name to the numbers of its messages."""
+
+    def __init__(self, at: dict[str, tuple[int, ...]] | None = None) -> None:
+        self.at = at or {}
+        self.handled: Counter[str] = Counter()
+        self.done: list[tuple[str, int, str]] = []
+
+    def __call__(self, path: str, message: Any) -> None:
+        name = path.rpartition("/")[2]
+        self.handled[name] += 1
+        if self.handled[name] in self.at.get(name, ()):
+            self.done.append((name, self.handled[name], type(message).__name__))
+            raise Crash
+
+
+class House:
+    """One run of the pipeline, in the system that `run` opens."""
+
+    system: System
+
+    def __init__(self, cluster: ClusterFile, *, crashes: Crashes | None = None, journal: Journal | None = None) -> None:
+        self.cluster = cluster
+        self.crashes = crashes or Crashes()
+        self.clock = VirtualClock()
+        self.journal = journal or MemoryJournal()
+        self.ended = EndedRing()
+        self.lines: list[dict[str, Any]] = []
+        self.resent = 0
+
+    async def _write(self, line: str) -> None:
+        self.lines.append(json.loads(line))
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def run(self, story: Callable[[House], Awaitable[Any]]) -> Any:
+        """What `story` returns, told while the pipeline runs."""
+        parts = Parts(
+            journal=self.journal,
+            model=ClusterModel(),
+            snapshots=(self.cluster.snapshot(),),
+            ended=self.ended,
+            write=self._write,
+            cluster_name="test",
+        )
+        async with open_system("protector", clock=self.clock, intercept=self.crashes, seed=1) as system:
+            self.system = system
+            self.refs = refs_of(system)
+            await system.start(pipeline(system, parts))
+            return await story(self)
+
+    async def post(self, body: bytes) -> BatchAnswer:
+        """Posts until it is taken; what was answered."""
+        for _ in range(TRIES_MAX):
+            try:
+                parsed = await self.refs.parser.ask(ParseBody(body, self.now(), "192.0.2.1"), timeout_s=20)
+                answer = await self.refs.store.ask(RecordBatch(parsed), timeout_s=20)
+            except NO_ANSWER:
+                answer = None
+            if isinstance(answer, BatchAnswer):
+                return answer
+            self.resent += 1
+            await trio.sleep(RETRY_S)
+        raise AssertionError(f"a batch was not taken in {TRIES_MAX} tries")
+
+    async def _pages(self, query: Any, key: str) -> list[Any]:
+        """Every page, as a page in the browser gets it: again, when the actor is away."""
+        found: list[Any] = []
+        tries = 0
+        while True:
+            try:
+                page = await self.refs.engine.ask(query, timeout_s=20)
+            except NO_ANSWER:
+                tries += 1
+                assert tries < TRIES_MAX
+                await trio.sleep(RETRY_S)
+                continue
+            found += getattr(page, key)
+            if page.next_cursor is None:
+                return found
+            query = msgspec.structs.replace(query, cursor=page.next_cursor)
+
+    async def chains(self, **query: Any) -> list[Any]:
+        """Every chain."""
+        return await self._pages(ChainsQuery(limit=3, **query), "chains")
+
+    async def evidence(self, **query: Any) -> list[Any]:
+        """Every piece of evidence."""
+        return await self._pages(EvidenceQuery(limit=3, **query), "evidence")
+
+    async def lit(self) -> set[tuple[str, str | None, str]]:
+        """(workload, binding or None for a mount, objective) of the chains that are corroborated."""
+        return {
+            (
+                chain.entry.name,
+                chain.grant and chain.grant.binding.name,
+                f"{chain.objective.namespace or '*'}/{chain.objective.name or '*'}",
+            )
+            for chain in await self.chains()
+            if chain.corroborated
+        }
+
+
+def play(house: House, story: Callable[[House], Awaitable[Any]], *, idle_s: float = 0.0) -> Any:
+    """Runs the story on a clock that jumps when nothing can run; `idle_s`: after so long, where threads work beside."""
+    return trio.run(house.run, story, clock=MockClock(autojump_threshold=idle_s))
