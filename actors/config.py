@@ -231,11 +231,10 @@ def is_injected(variable: str, value: str) -> bool:
         return True
     if match := _INJECTED_PORT.fullmatch(variable):
         return (
-            (match[0].endswith(("_PROTO", "_PORT", "_ADDR"))
+            match[0].endswith(("_PROTO", "_PORT", "_ADDR"))
             and not match[0].endswith("PROTECTOR_PORT")
-            and ("_TCP_" in variable or "_UDP_" in variable or "_SCTP_" in variable))
-            or value.startswith(("tcp://", "udp://", "sctp://"))
-        )
+            and ("_TCP_" in variable or "_UDP_" in variable or "_SCTP_" in variable)
+        ) or value.startswith(("tcp://", "udp://", "sctp://"))
     return False
 
 

@@ -52,7 +52,7 @@ class ClusterFile:
 
     def deployment(self, name: str, account: str, *, replicas: int = 1, mounts: str = "", **spec: Any) -> None:
         """A Deployment, its ReplicaSet and pods, labelled `app: <name>`."""
-        namespace, _, own = name.partition("/")
+        own = name.partition("/")[2]
         labels, more = {"app": own}, dict(spec)
         if mounts:
             more["volumes"] = [{"name": "keys", "secret": {"secretName": mounts}}]
@@ -163,7 +163,9 @@ class Acts:
         caller = legacy_caller(account, uid=new_id(random.Random(who)), secret="t", ip="192.0.2.8", user_agent="curl/8")
         return account, caller
 
-    def request(self, who: str, verb: str, secret: str, at: float, *, by: str = "", acting: str = "", **more: Any) -> Any:
+    def request(
+        self, who: str, verb: str, secret: str, at: float, *, by: str = "", acting: str = "", **more: Any
+    ) -> Any:
         """One request for `ns/name`, `ns/*` or `*`. `by`: the binding that the reason names; `acting`: as which account."""
         account, caller = self.caller(who)
         namespace, _, name = secret.partition("/")

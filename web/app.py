@@ -171,7 +171,7 @@ async def _serve(
             edge = Edge(settings, system, refs, hub, tls, drain)
             await system.start(pipeline(system, parts))
             await system.start(edge.spec(sockets))
-            _settle_memory()
+            settle_memory()
             log.info("serving", version=edge.version, **{name: ", ".join(b.addresses) for name, b in sockets.items()})
             async with trio.open_nursery() as beside:
                 beside.start_soon(edge.lag.watch)
@@ -187,7 +187,7 @@ async def _serve(
     return 0
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What was loaded stays for good: the collector need not walk over it again and again, which would stall the loop."""
     gc.collect()
     gc.freeze()

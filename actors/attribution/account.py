@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, ClassVar, Final
 
+from msgspec import Struct
+
 from actors.attribution.state import AccountEvidence, AccountStatistics, joined
 from actors.evidence import Account
 from actors.messages import AccountChanges, AccountPods, ChangesSince, PodsOf, Refresh
@@ -37,6 +39,10 @@ UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
 """What a question to a neighbour that restarts or is slow may raise; anything else is a bug."""
 
 
+class _Wake(Struct, frozen=True):
+    """To itself: something may have ended."""
+
+
 class AccountActor(Actor):
     """Attributes the live reads of one account (design 1, The flow)."""
 
@@ -50,6 +56,7 @@ class AccountActor(Actor):
         self._engine = engine_ref
         self._state = AccountEvidence(account)
         self._timer: Timer | None = None
+        self._wake_at = 0.0
         self._unanswered = 0
 
     @classmethod
@@ -68,7 +75,10 @@ class AccountActor(Actor):
         self.context.ref.tell(Refresh(full=True))
 
     async def on_receive(self, message: Any) -> Any:
-        """Refresh; anything else is a bug of ours."""
+        """Refresh, or its own wake-up; anything else is a bug of ours."""
+        if isinstance(message, _Wake):
+            self._timer = None
+            message = Refresh()
         if not isinstance(message, Refresh):
             raise TypeError(f"an account's actor takes no {type(message).__name__}")
         await self._refresh(message)
@@ -113,12 +123,15 @@ class AccountActor(Actor):
         """Leaves when nothing is live; else looks again when the last of it will have ended."""
         now = self.context.clock.now()
         end = self._state.end(now)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if end is None and self.context.retire():
             return
-        self._timer = self.context.after(LINGER_S if end is None else end - now + LINGER_S, Refresh())
+        wake_at = now + LINGER_S if end is None else end + LINGER_S
+        if self._timer is not None:
+            if self._wake_at <= wake_at:
+                return  # it will look in time, and see then that there is more; most refreshes only move the end away
+            self._timer.cancel()
+        self._wake_at = wake_at
+        self._timer = self.context.after(wake_at - now, _Wake())
 
     def statistics(self) -> AccountStatistics:
         """Counts, for pages and metrics."""

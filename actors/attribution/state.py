@@ -46,6 +46,8 @@ class AccountEvidence:
         self.epoch = 0
         """Of the store, at its last answer; with `version` what to ask for next."""
         self.version = 0
+        self._latest = 0.0
+        """No evidence here is live for longer than this. What ended early leaves it too late until it is looked at."""
 
     @property
     def needs_pods(self) -> bool:
@@ -92,6 +94,8 @@ class AccountEvidence:
         for key in changes.ended:
             held.pop(key, None)
         for observation in changes.observations:
+            if observation.live_until > self._latest:
+                self._latest = observation.live_until
             earlier = held.get(observation.key)
             held[observation.key] = (
                 attribute(observation, roster, now)
@@ -119,9 +123,16 @@ class AccountEvidence:
         return tuple(messages)
 
     def end(self, now: float) -> float | None:
-        """When (epoch seconds) the last of what is live here ends; None when nothing is live at `now`."""
-        latest = max((e.observation.live_until for e in self._evidence.values()), default=now)
-        return latest if latest > now else None
+        """When (epoch seconds) to look again whether anything is live here; None when nothing is live at `now`.
+
+        Never later than needed by what only grew: it is asked after every change, and a look at all evidence would make the
+        account that reads most the most expensive.
+        """
+        if not self._evidence:
+            return None
+        if self._latest <= now:
+            self._latest = max(e.observation.live_until for e in self._evidence.values())
+        return self._latest if self._latest > now else None
 
     def statistics(self) -> AccountStatistics:
         """Counts, for pages and metrics."""

@@ -239,6 +239,7 @@ class EngineActor(Actor):
         if not self._ready and self._synced and self._complete and not self._awaited:
             self._ready = self._behind = True
             self._heard.clear()
+            self._engine.heard_all(now)
         if self._ready and (flips or self._behind):
             everything = self._behind
             if everything:

@@ -74,6 +74,11 @@ class Engine:
             self._edges.recount(item)
         self._close(now)
 
+    def heard_all(self, now: float) -> None:
+        """The cluster and every account that lives were heard since the start; see Lights.heard_all."""
+        self.lights.heard_all(now)
+        self._close(now)
+
     def next_at(self) -> float | None:
         """When (epoch seconds) to tick next; None when nothing waits for time to pass."""
         moments = (self.lights.next_at(), self.judge.next_at())

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from actors.engine.secrets import SecretName
 from actors.evidence import Account, Evidence, ObservationKey, Signal
 
+if TYPE_CHECKING:
+    from actors.engine.lights import Lights
+
 ENDED_MAX: Final = 10_000
 """Pieces that are kept; over it the oldest goes, counted."""
 ENDED_KEPT_S: Final = 3600.0
 """How long each is kept."""
+EARLIER_MAX: Final = 3
+"""Incarnations whose live evidence is remembered until a later one has heard everything; over it the oldest goes, counted."""
 
 
 class Ended(Struct, frozen=True, gc=False):
@@ -62,6 +67,8 @@ class EndedRing:
         """Of what /api/chains answers."""
         self.numbers = 0
         """Evidence counted so far: decides between pieces of the same moment."""
+        self._earlier: list[Lights] = []
+        """What incarnations of the engine held as live; the present one's last."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -88,6 +95,17 @@ class EndedRing:
     def take(self, account: Account, key: ObservationKey) -> Ended | None:
         """Takes it out."""
         return self._held.pop((account, key), None)
+
+    def begin(self, lights: Lights) -> None:
+        """A new incarnation of the engine: what those before it held as live may end while it hears of nothing yet."""
+        self._earlier.append(lights)
+        if len(self._earlier) > EARLIER_MAX + 1:
+            self._overflowed += self._earlier.pop(0).live
+
+    def take_earlier(self) -> list[Lights]:
+        """The incarnations before the present one, the oldest first; they are forgotten."""
+        earlier, self._earlier = self._earlier[:-1], self._earlier[-1:]
+        return earlier
 
     def next_at(self) -> float | None:
         """When (epoch seconds) the oldest has been kept long enough."""

@@ -11,7 +11,7 @@ Counterpart: judge.py (reads that no grant covers).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
@@ -22,7 +22,7 @@ from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.nodes import AccountNode, Chain, Item
 from actors.engine.timeline import Timeline
-from actors.evidence import Evidence
+from actors.evidence import Account, Evidence, ObservationKey
 from actors.messages import EvidenceChanged
 
 
@@ -45,6 +45,7 @@ class Lights:
         for past in ended:
             if past.secret is not None:
                 graph.chains.know(past.secret)
+        ended.begin(self)
 
     # --- evidence ---
 
@@ -154,10 +155,7 @@ class Lights:
         self.live -= 1
         self._changes.touched += 1
         was_burst = account.burst
-        ended_at = min(now, observation.live_until)
-        chains = tuple(sorted(chain.id for chain in item.edges))
-        past = Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at)
-        self._remember(past)
+        self._remember(_past(item, now))
         self._edges.link(item, {}, fell=fell)
         del account.items[observation.key]
         secret = item.secret
@@ -175,6 +173,23 @@ class Lights:
         if account.burst is not was_burst and account.lighting:
             self._changes.answers = True
         self._leaving[account] = None
+
+    def heard_all(self, now: float) -> None:
+        """Everything that is live has been told since the start: what earlier incarnations held besides has ended meanwhile."""
+        for earlier in self._ended.take_earlier():
+            for account, key, item in earlier.held():
+                here = self._graph.accounts.get(account)
+                past = self._ended.get(account, key)
+                if here is not None and key in here.items:
+                    continue
+                if past is None or past.evidence.observation.first_seen != item.observation.first_seen:
+                    self._remember(_past(item, now))
+
+    def held(self) -> Iterator[tuple[Account, ObservationKey, Item]]:
+        """All live evidence."""
+        for account in self._graph.accounts.values():
+            for key, item in account.items.items():
+                yield account.account, key, item
 
     def _remember(self, past: Ended) -> None:
         if past.secret is not None:
@@ -266,3 +281,10 @@ class Lights:
         else:
             self._changes.flips.append(chain_flip(chain, "chain.expired", now))
             chain.told = None
+
+
+def _past(item: Item, now: float) -> Ended:
+    """The item as something that has ended."""
+    chains = tuple(sorted(chain.id for chain in item.edges))
+    ended_at = min(now, item.observation.live_until)
+    return Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at)

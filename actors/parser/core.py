@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from actors.evidence import Read
 from actors.messages import ParsedBatch
-from actors.parser.reads import at_of, read_of
+from actors.parser.reads import at_of, plain_read_of, read_of
 from actors.parser.rule import Drop, is_borrowed, judge
 from actors.parser.scan import Cursor, ScanError, Why, skip_space, spans_without
 from actors.parser.shapes import EVENT_KEYS, Head, Holds, Items, head_of, shape_of, why_not
@@ -61,6 +61,13 @@ class _Tally:
         """Count readable items, and make reads of those that are."""
         reads, received_at, newest = self.reads, self.received_at, self.newest_at or 0.0
         for item in items:
+            read = plain_read_of(item, received_at)
+            if read is not None and read.stage_at < received_at:
+                self.events += 1
+                reads.append(read)
+                if read.stage_at > newest:
+                    newest = read.stage_at
+                continue
             staged_at = at_of(item.staged)
             if staged_at is not None and staged_at > newest:
                 newest = staged_at

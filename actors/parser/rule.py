@@ -111,33 +111,8 @@ RULES: Final[tuple[tuple[Drop, Callable[[Item], bool]], ...]] = (
 _BEHIND_IMPERSONATED: Final = RULES[[drop for drop, _ in RULES].index(Drop.IMPERSONATED) + 1 :]
 
 
-def is_plainly_a_read(item: Item) -> bool:
-    """Whether no row of the table applies, asked in one go: nearly all items of a Secrets policy are reads, and a row costs a call.
-
-    Says False also where only the table can tell; a test holds it against the table.
-    """
-    user, ref, annotations, status = item.user, item.object_ref, item.annotations, item.response_status
-    if user is None or ref is None or annotations is None or user.username is None or item.stage != "ResponseComplete":
-        return False
-    extra = user.extra
-    return (
-        item.verb in READ_VERBS
-        and ref.resource == "secrets"
-        and not ref.api_group
-        and not ref.subresource
-        and annotations.decision == "allow"
-        and item.impersonated_user is None
-        and (status is None or (status.code == 200 and status.message is None))
-        and scopes[ref.namespace, ref.name] is not None
-        and accounts[user.username] is not None
-        and (extra is None or holders[extra.pod_name, extra.pod_uid, extra.node_name] is not None)
-    )
-
-
 def judge(item: Item) -> Drop | None:
     """Why the item is dropped; None: it is a read."""
-    if is_plainly_a_read(item):
-        return None
     for drop, applies in RULES:
         if applies(item):
             return drop

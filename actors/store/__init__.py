@@ -1,7 +1,7 @@
 """The store: the TTL window of reads, its journal, history. Pure core (window.py, ledger.py), journals, and the store's actor.
 
-Inside: entry, watches, calendar, partition, sharded -> entries -> window; digests, history, window -> ledger; journal, records ->
-memory, database -> sqlite; ledger, journal -> writer -> actor. Nothing but writer and actor knows the runtime.
+Inside: key -> watches -> entry -> calendar, partition -> entries -> window; window, history, digests -> ledger; records -> journal
+-> memory, database; database -> sqlite; ledger, journal -> writer -> actor. Only writer and actor know the runtime.
 """
 
 from __future__ import annotations

@@ -73,7 +73,6 @@ class StoreActor(Actor):
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=MAILBOX_MAX)
 
-    _ledger: Ledger
     _writer: Writer
 
     def __init__(
@@ -89,7 +88,7 @@ class StoreActor(Actor):
         super().__init__()
         self._journal = journal
         self._router = router
-        self._settings = (ttl_s, capacity, history_days)
+        self._ledger = Ledger(ttl_s, capacity, history_days, epoch=0)
         self._senders = Senders()
         self._announced: set[str] = set()
         self._timer: Timer | None = None
@@ -104,8 +103,8 @@ class StoreActor(Actor):
         """Everything back from the journal. Raises JournalError or JournalUnavailable."""
         head = await self._journal.open()
         clock = self.context.clock
-        epoch = int(clock.now() * 1000) * 1000 + head.opens % 1000
-        self._ledger = ledger = Ledger(*self._settings, epoch=epoch)
+        ledger = self._ledger
+        ledger.window.epoch = int(clock.now() * 1000) * 1000 + head.opens % 1000
         self._announced = set(head.announced)
         ledger.begin(head)
         page = await self._journal.read(None)
@@ -128,6 +127,11 @@ class StoreActor(Actor):
         """Finish what has begun, within STOP_WITHIN_S."""
         with trio.move_on_after(STOP_WITHIN_S):
             await self._writer.drained()
+
+    async def on_failure(self, *_failure: Any) -> None:
+        """Free the window in steps; the journal has everything."""
+        for _ in self._ledger.dissolve():
+            await trio.lowlevel.checkpoint()
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ No dict exceeds PAGE_MAX entries. Counterpart: window.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -101,6 +102,13 @@ class Calendar:
         if top is None or begins is None:
             return begins if top is None else top.due
         return min(top.due, begins)
+
+    def dissolve(self) -> Iterator[None]:
+        """Let go of all entries, a page in each step."""
+        self._heap = []
+        while self._pages:
+            self._pages.popitem()
+            yield
 
     def _top(self) -> Entry | None:
         """The soonest in the heap, rid of items whose entry has moved on."""

@@ -195,7 +195,7 @@ class Database:
             db.executemany(_UPSERT.format("state"), states)
             db.executemany(_UPSERT.format("history"), history)
 
-        self._transaction(write, count_rows=True)
+        self._transaction(write)
 
     def drop(self, drop: Drop) -> bool:
         """Delete rows, let go of the reads of some batches, forget some digests: one transaction; whether there are more."""
@@ -214,10 +214,11 @@ class Database:
                 (upto, drop.digests_before, DROP_BATCHES),
             ).rowcount
 
-        deleted = self._transaction(write, count_rows=True)
+        last = upto >= drop.seq
+        deleted = self._transaction(write, count_rows=last)
         self._folded = upto
         self.records -= deleted
-        return upto < drop.seq or deleted == DROP_BATCHES
+        return not last or deleted == DROP_BATCHES
 
     def announce(self, lit: Sequence[str], dark: Sequence[str]) -> None:
         """Replace announced keys."""

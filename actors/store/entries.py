@@ -7,6 +7,7 @@ Counterparts: partition.py (pulls), calendar.py (ends), watches.py (ends of watc
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -229,6 +230,18 @@ class Entries:
     def restore(self, observation: Observation, book: WatchBook | None, as_of: int) -> None:
         """Put back a live entry as the journal has it: with all of its reads up to batch `as_of`."""
         self._admit(replace(observation, version=self.version + 1), Key(*observation.key), book, float("-inf"), as_of)
+
+    def dissolve(self) -> Iterator[None]:
+        """Let go of everything, some in each step: to free a million entries at once would stop the loop for seconds."""
+        yield from self._calendar.dissolve()
+        self._lingering.clear()
+        chunks = self.dirty.take()
+        while chunks:
+            chunks.pop()
+            yield
+        for part in self._partitions.parts():
+            while part:
+                yield from part.popitem()[1].dissolve()
 
     def statistics(self) -> WindowStatistics:
         """Counts, bounds and overflows."""

@@ -177,6 +177,15 @@ class History:
                     part.pop(account, None)
                 yield None
 
+    def dissolve(self) -> Iterator[None]:
+        """Let go of everything, an account's rows of one verb in each step."""
+        for part in self._accounts.parts():
+            while part:
+                verbs = part.popitem()[1].verbs
+                while verbs:
+                    verbs.popitem()
+                    yield
+
     def statistics(self) -> HistoryStatistics:
         """Counts."""
         return HistoryStatistics(self._rows, self._bound, self._overflows, self.since)

@@ -208,6 +208,11 @@ class Ledger:
         self._late = 0
         self.window.evicted = 0
 
+    def dissolve(self) -> Iterator[None]:
+        """Let go of window and history in steps, when this incarnation is over."""
+        yield from self.window.dissolve()
+        yield from self.history.dissolve()
+
     # --- rows instead of records ----------------------------------------------------------------------------------------------
 
     def cut(self) -> Cut:

@@ -25,6 +25,8 @@ ENDED_MAX: Final = 4096
 """Ended keys remembered for pulls; never many more than there are live ones, since then everything is the shorter answer."""
 ENDED_MIN: Final = 64
 """Ended keys remembered however few are live."""
+DISSOLVE_STEP: Final = 200
+"""Entries freed in one step."""
 PAGING_MAX: Final = 8
 """Pulls of everything in parts that may be under way at once; the oldest has to begin again."""
 
@@ -148,6 +150,18 @@ class Partition:
         self.paging[version] = began
         while len(self.paging) > PAGING_MAX:
             del self.paging[next(iter(self.paging))]
+
+    def dissolve(self) -> Iterator[None]:
+        """Let go of all entries, some in each step."""
+        self._newest = {}
+        while self._older:
+            self._older.pop()
+            yield
+        for index in (self._index, *(self._spread or ())):
+            while index:
+                for _ in range(min(len(index), DISSOLVE_STEP)):
+                    index.popitem()
+                yield
 
     def _append(self, entry: Entry) -> None:
         self._newest[entry.observation.version] = entry

@@ -266,3 +266,32 @@ def test_folded_records_hold_no_reads_and_rows_of_what_ended_go() -> None:
         assert (len(journal._states), journal.statistics().records, len(journal._history)) == (0, 0, 21)
 
     run(main)
+
+
+def test_a_ledger_that_is_over_is_freed_in_steps() -> None:
+    """Nothing of it is left in the end."""
+    store = ledger()
+    put(store, batch(*(get(f"s{i}") for i in range(1000)), watch(T0), get("late", at=T0 - 400)))
+    assert sum(1 for _ in store.dissolve()) > 4
+    assert (store.window.live_accounts(), store.history.of(APP)) == ((), ())
+
+
+def test_what_ended_and_came_again_keeps_its_new_row() -> None:
+    """The old row is to be deleted; the one that has taken its place is not."""
+
+    async def main() -> None:
+        store, journal = ledger(), MemoryJournal()
+        for now in (T0, T0 + TTL_S):
+            store.window.expire(now, 10)
+            record = plan(store, batch(get("a", at=now)), now)
+            await journal.append([record])
+            for _ in store.accept(record):
+                pass
+            cut = store.cut()
+            while cut.left:
+                await journal.fold(store.fold(cut, 10))
+            await journal.drop(store.drop(cut, now, 10))
+        again = await reload(journal)
+        assert live(store.window, T0 + TTL_S) == live(again.window, T0 + TTL_S)
+
+    run(main)

@@ -160,6 +160,7 @@ class Puller:
             if changes.full:
                 self.copy = {}
                 assert changes.ended == ()
+            assert not {o.key for o in changes.observations} & set(changes.ended)
             for key in changes.ended:
                 self.copy.pop(key, None)
             for observation in changes.observations:
