@@ -5,6 +5,7 @@ Nothing here waits by sleeping for a guess: `until` polls with a deadline that o
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -153,9 +154,14 @@ class ServeProcess:
         return self._stderr.read_text(errors="replace")
 
     @property
+    def said(self) -> bytes:
+        """Its stdout so far, of all its runs, as it is."""
+        return self._stdout.read_bytes()
+
+    @property
     def flips(self) -> list[dict[str, Any]]:
         """The flip log so far, of all its runs."""
-        return [json.loads(line) for line in self._stdout.read_text().splitlines()]
+        return [json.loads(line) for line in self.said.splitlines()]
 
     def lit_flips(self) -> list[str]:
         """Which chains were said to be corroborated, in order."""
@@ -229,12 +235,15 @@ class ServeProcess:
         try:
             if used.sock is None:
                 used.connect()
-            try:
+            # Where it is answered before the whole body was sent, the answer is there to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 used.request(method, path, body, headers)
-            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                pass  # answered before the whole body was sent; the answer is there to be read
             answer = used.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(answer.read())
+            return (
+                answer.status,
+                {name.lower(): value for name, value in answer.getheaders()},
+                json.loads(answer.read()),
+            )
         finally:
             if connection is None:
                 used.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -103,12 +104,10 @@ class ClusterFile:
 
     def snapshot(self, path: str = "cluster.json") -> Snapshot:
         """What loading the file gives."""
-        objects = tuple(decode_json(json.dumps(item).encode()) for item in self.items)
-        counts: dict[str, int] = {}
-        for each in objects:
-            assert not isinstance(each, Skipped), each
-            counts[kind_of(each)] = counts.get(kind_of(each), 0) + 1
-        return Snapshot(path, objects, counts, {})  # type: ignore[arg-type]  # none was skipped
+        decoded = [decode_json(json.dumps(item).encode()) for item in self.items]
+        objects = tuple(each for each in decoded if not isinstance(each, Skipped))
+        assert all(each.reason == "unknown" for each in decoded if isinstance(each, Skipped))
+        return Snapshot(path, objects, dict(Counter(map(kind_of, objects))), {})
 
 
 def _controller(owner: dict[str, Any]) -> dict[str, Any]:

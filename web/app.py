@@ -1,7 +1,7 @@
 """`protector serve`: pipeline and listeners composed into one system, from the settings to the exit code.
 
-Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. Then, in order: the
-cluster file, the journal, the certificate, the sockets, the actors. SIGTERM and SIGINT drain and stop within a bound.
+Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. In order: the
+tokens, the sockets, the cluster file, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from actors.runtime import (
 )
 from actors.store import Journal, JournalError, JournalUnavailable, MemoryJournal, SqliteJournal
 from actors.tree import Parts, pipeline, refs_of
-from web.edge import Edge, StartError
+from web.edge import Edge, StartError, check_tokens
 from web.events import EventHub
 from web.listener import BoundSocket, bind
 from web.logs import logger
@@ -50,12 +50,12 @@ log = logger("protector.serve")
 def run_serve(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises StartError."""
     _raise_file_limit()
+    check_tokens(settings)
     sockets = _bind_all(settings)
     try:
         snapshots = _snapshots(settings)
         journal = _journal(settings)
-        tls = _tls(settings)
-        return trio.run(_serve, settings, sockets, snapshots, journal, tls)
+        return trio.run(_serve, settings, sockets, snapshots, journal)
     finally:
         for bound in sockets.values():
             bound.close()
@@ -147,9 +147,9 @@ async def _serve(
     sockets: Mapping[str, BoundSocket],
     snapshots: tuple[Snapshot, ...],
     journal: Journal,
-    tls: ServerTls | None,
 ) -> int:
     await _check_journal(journal)
+    tls = _tls(settings)
     hub, drain = EventHub(f"{int(time.time() * 1000):x}"), trio.Event()
     cluster_name = settings.cluster_name
     try:

@@ -183,6 +183,18 @@ def _host_names(address: Address, settings: Settings) -> frozenset[str]:
     return frozenset(names - {"0.0.0.0", "::"})
 
 
+def check_tokens(settings: Settings) -> None:
+    """StartError where a listener that is wanted has no token that can be used; before anything is made or begun."""
+    wanted = (
+        ("audit", "INGEST", settings.audit_addr is not None),
+        ("behavior", "BEHAVIOR", settings.behavior_addr is not None),
+        ("dashboard", "VIEWER", settings.viewer_token is not None or settings.viewer_token_file is not None),
+    )
+    for listener, name, is_wanted in wanted:
+        if is_wanted:
+            _tokens(settings, listener, name)
+
+
 def _tokens(settings: Settings, listener: str, name: str) -> Tokens:
     inline, file = getattr(settings, f"{name.lower()}_token"), getattr(settings, f"{name.lower()}_token_file")
     try:

@@ -7,9 +7,9 @@ from typing import Final
 import trio
 from msgspec import Struct
 
-EVERY_S: Final = 0.05
+EVERY_S: Final = 0.25
 """How often it looks. A stall shorter than this may go unseen by this much."""
-KEPT: Final = 1200
+KEPT: Final = 240
 """Looks whose worst is remembered (a minute)."""
 
 

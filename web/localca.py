@@ -75,7 +75,9 @@ def ensure_local_certificate(folder: Path, names: tuple[str, ...], *, now: float
         certificate, key = _make_server(authority, wanted, at)
         _write_key(files.key, key)
         _write(files.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-        log.info("made a server certificate", file=str(files.certificate), until=certificate.not_valid_after_utc.date())
+        log.info(
+            "made a server certificate", file=str(files.certificate), until=str(certificate.not_valid_after_utc.date())
+        )
     return files
 
 

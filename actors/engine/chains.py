@@ -75,12 +75,12 @@ class Chains:
 
     def know(self, secret: SecretName) -> None:
         """One more source names this Secret."""
-        if self.known.add(secret) and self._is_listed(secret):
+        if self.known.add(secret) and not self._changes.answers and self._is_listed(secret):
             self._changes.answers = True
 
     def unknow(self, secret: SecretName) -> None:
         """One source less."""
-        if self.known.drop(secret) and self._is_listed(secret):
+        if self.known.drop(secret) and not self._changes.answers and self._is_listed(secret):
             self._changes.answers = True
 
     def _is_listed(self, secret: SecretName) -> bool:

@@ -35,20 +35,16 @@ class Edges:
         account, evidence = item.account, item.evidence
         observation = evidence.observation
         last = observation.last
-        verb, namespace, name = last.verb, last.scope.namespace, last.scope.name
         edges: dict[Chain, float | None] = {}
         allowed = False
-        allowing = account.allowing(last)
-        for row in allowing if not last.borrowed else ():
-            grant = row.grant
-            in_force = grant.in_force(last.at)
+        ways = account.ways(last)
+        for row, keys in zip(ways.rows, ways.keys, strict=True) if not last.borrowed else ():
+            in_force = row.grant.in_force(last.at)
             allowed = allowed or in_force
             end = None if in_force else named_until(observation.named, row.name)
             if end is not None and end <= now:
                 continue
-            for key in row.keys:
-                if not grant.scope_allows(key[2], verb, namespace, name):
-                    continue
+            for key in keys:
                 for workload in evidence.workloads:
                     entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
                     chain = entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
@@ -57,7 +53,7 @@ class Edges:
         item.steady = not account.has_tombstones and last.at >= account.fickle_before
         fell = before is not None and observation.live_until < before.live_until
         self.link(item, edges, fell=fell)
-        self._judge.covered(item, allowing, allowed=allowed)
+        self._judge.covered(item, ways.rows, allowed=allowed)
         self.recount(item)
 
     def link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:

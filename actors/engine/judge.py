@@ -35,7 +35,7 @@ class Judge:
         self.disagreements = 0
         """Grants that the API server named and the model lacks, counted once for each observation; never falls."""
 
-    def covered(self, item: Item, allowing: list[GrantRow], *, allowed: bool) -> None:
+    def covered(self, item: Item, allowing: tuple[GrantRow, ...], *, allowed: bool) -> None:
         """The item was held against the grants: these allow it, whenever they stood; `allowed`: as of its newest read."""
         last = item.observation.last
         self.named(item, [each.grant for each in item.observation.named], allowing)
@@ -49,7 +49,7 @@ class Judge:
             self._explain(item, None)
             self._wait(item, fresh=fresh)
 
-    def named(self, item: Item, names: list[GrantName], allowing: list[GrantRow] | None = None) -> None:
+    def named(self, item: Item, names: list[GrantName], allowing: tuple[GrantRow, ...] | None = None) -> None:
         """The API server named these for the item: other ones than before."""
         item.named_grants = names
         if names and not item.observation.last.borrowed and self._lacking(item, allowing):
@@ -96,11 +96,11 @@ class Judge:
             item.judge_at = item.observation.arrived_at + EXPLAIN_AFTER_S
         self._due.at(item, item.judge_at)
 
-    def _lacking(self, item: Item, allowing: list[GrantRow] | None = None) -> set[GrantName]:
+    def _lacking(self, item: Item, allowing: tuple[GrantRow, ...] | None = None) -> set[GrantName]:
         """What the API server named for it, but the model does not have or would not allow it by; new ones only."""
         if not item.observation.named:
             return set()
-        rows = item.account.allowing(item.observation.last) if allowing is None else allowing
+        rows = item.account.ways(item.observation.last).rows if allowing is None else allowing
         modelled = [row.name for row in rows]
         return {
             each.grant

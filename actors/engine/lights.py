@@ -146,7 +146,7 @@ class Lights:
             return
         self._ended.numbers += 1
         last = observation.last
-        covered = not last.borrowed and any(row.grant.in_force(last.at) for row in account.allowing(last))
+        covered = not last.borrowed and any(row.grant.in_force(last.at) for row in account.ways(last).rows)
         self._remember(Ended(self._ended.numbers, evidence, covered or None, evidence.signals, (), now))
 
     def _end(self, item: Item, now: float, *, fell: bool = False) -> None:

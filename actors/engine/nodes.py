@@ -50,6 +50,21 @@ class GrantRow(msgspec.Struct, frozen=True, gc=False):
     """One for each of its scopes."""
 
 
+WAYS_MAX: Final = 4096
+"""Kinds of requests of one account that are remembered with what allows them; when full, all are forgotten."""
+_OTHER_NAME: Final = "*"
+"""Stands for every name that no rule of the account mentions: they are all allowed alike. No object can have this name."""
+
+
+class Ways(msgspec.Struct, frozen=True, gc=False):
+    """What allows one kind of request of an account, whenever it stood."""
+
+    rows: tuple[GrantRow, ...]
+    """The grants, each of which allows it by itself."""
+    keys: tuple[tuple[ChainKey, ...], ...]
+    """For each of them the chains that the request lights: those of the scopes that it used."""
+
+
 class WorkloadNode:
     """A workload with what its pods add up to. `exposure` is kept by the graph."""
 
@@ -104,8 +119,8 @@ class AccountNode:
     """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
 
     __slots__ = (
-        "_rows", "account", "by_secret", "collections", "current", "entries", "fickle_before", "grants", "has_tombstones",
-        "heard", "items", "known_grants", "lighting", "unnamed",
+        "_mentioned", "_rows", "_ways", "account", "by_secret", "collections", "current", "entries", "fickle_before",
+        "grants", "has_tombstones", "heard", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
@@ -117,6 +132,9 @@ class AccountNode:
         """The current ones and those that are remembered."""
         self._rows: dict[str | None, list[GrantRow]] = {}
         """Its grants by their namespace."""
+        self._mentioned: frozenset[str] = frozenset()
+        """Names of Secrets that its grants' rules mention."""
+        self._ways: dict[tuple[str, str | None, str | None], Ways] = {}
         self.has_tombstones = False
         self.fickle_before = 0.0
         """Reads before this moment may have been made under fewer grants than there are now."""
@@ -146,16 +164,32 @@ class AccountNode:
                     self.known_grants[key] = grant
                 if not grant.revoked:
                     self.current[key] = grant
+        self._ways = {}
+        rules = [rule for grant in grants for rule in grant.rules if rule.names is not None]
+        self._mentioned = frozenset(name for rule in rules for name in rule.names or ())
         self.has_tombstones = any(grant.revoked for grant in grants)
         self.fickle_before = max((grant.valid_from for grant in grants), default=0.0)
 
-    def allowing(self, read: Read) -> list[GrantRow]:
-        """The grants, remembered ones too, each of which by itself allows this request, whenever it stood."""
-        verb, namespace, name = read.verb, read.scope.namespace, read.scope.name
+    def ways(self, read: Read) -> Ways:
+        """What allows this request: grants, remembered ones too, and the chains of those."""
+        scope = read.scope
+        name = scope.name
+        if name is not None and name not in self._mentioned:
+            name = _OTHER_NAME
+        key = (read.verb, scope.namespace, name)
+        ways = self._ways.get(key)
+        if ways is None:
+            if len(self._ways) >= WAYS_MAX:
+                self._ways.clear()
+            ways = self._ways[key] = self._find_ways(read.verb, scope.namespace, scope.name)
+        return ways
+
+    def _find_ways(self, verb: str, namespace: str | None, name: str | None) -> Ways:
         rows = [row for row in self._rows.get(None, ()) if row.grant.allows(verb, namespace, name)]
         if namespace is not None:
             rows += [row for row in self._rows.get(namespace, ()) if row.grant.allows(verb, namespace, name)]
-        return rows
+        keys = [tuple(k for k in row.keys if row.grant.scope_allows(k[2], verb, namespace, name)) for row in rows]
+        return Ways(tuple(rows), tuple(keys))
 
     @property
     def burst(self) -> bool:

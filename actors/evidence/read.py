@@ -30,7 +30,7 @@ class Read(Struct, frozen=True, gc=False, array_like=True):
     at: float
     """When the request was received by the API server."""
     stage_at: float
-    """When this stage was reached; for a finished watch, its end."""
+    """For a watch when this stage was reached, its end for a finished one; for others `at`, since nothing depends on it."""
     complete: bool = True
     """False only for a watch that has started and not ended (stage ResponseStarted)."""
     open_s: float = 0.0

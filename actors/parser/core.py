@@ -60,13 +60,15 @@ class _Tally:
     def add(self, items: list[Item]) -> None:
         """Count readable items, and make reads of those that are."""
         reads, received_at, newest = self.reads, self.received_at, self.newest_at or 0.0
+        newest_plain = ""
         for item in items:
             read = plain_read_of(item, received_at)
-            if read is not None and read.stage_at < received_at:
+            if read is not None:
                 self.events += 1
                 reads.append(read)
-                if read.stage_at > newest:
-                    newest = read.stage_at
+                # The API server writes all its times alike, so that they compare as texts; others are off by their offset.
+                if item.staged is not None and item.staged > newest_plain:
+                    newest_plain = item.staged
                 continue
             staged_at = at_of(item.staged)
             if staged_at is not None and staged_at > newest:
@@ -79,7 +81,7 @@ class _Tally:
             self.drop(reason)
             if reason is Drop.IMPERSONATED and is_borrowed(item):
                 reads.append(read_of(item, received_at, staged_at, borrowed=True))
-        self.newest_at = newest or None
+        self.newest_at = max(newest, at_of(newest_plain) or 0.0) or None
 
     def add_all(self, other: _Tally) -> None:
         """Count what another tally found."""

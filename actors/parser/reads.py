@@ -86,7 +86,6 @@ def plain_read_of(item: Item, received_at: float) -> Read | None:
         or (username := user.username) is None
         or (extra := user.extra) is None
         or (received := item.received) is None
-        or (staged := item.staged) is None
     ):
         return None
     scope, account = scopes[ref.namespace, ref.name], accounts[username]
@@ -94,21 +93,20 @@ def plain_read_of(item: Item, received_at: float) -> Read | None:
     if scope is None or account is None or holder is None:
         return None
     try:
-        received_time, staged_time = _parse_time(received), _parse_time(staged)
+        time = _parse_time(received)
     except ValueError:
         return None
-    if received_time.tzinfo is None or staged_time.tzinfo is None:
+    if time.tzinfo is None or (at := time.timestamp()) <= 0.0:
         return None
-    at, stage_at = received_time.timestamp(), staged_time.timestamp()
-    if at <= 0.0 or stage_at <= 0.0:
-        return None
+    if at > received_at:
+        at = received_at
     credentials, addresses, agent, reason = extra.credential_id, item.source_ips, item.user_agent, annotations.reason
     return Read(
         account,
         scope,
         verb,  # type: ignore[arg-type]  # one of the three: just looked
-        at if at < received_at else received_at,  # noqa: FURB136 - no call for each read
-        stage_at if stage_at < received_at else received_at,  # noqa: FURB136 - no call for each read
+        at,
+        at,
         True,
         0.0,
         holder.claim,
@@ -146,7 +144,7 @@ def read_of(item: Item, received_at: float, staged_at: float | None, *, borrowed
         scope,
         item.verb,  # type: ignore[arg-type]  # one of the three: the rule has looked
         at,
-        at if staged_at is None else min(staged_at, received_at),
+        at if staged_at is None or not is_watch else min(staged_at, received_at),
         not is_watch or item.stage != "ResponseStarted",
         open_s_of(item.request_uri) if is_watch else 0.0,
         None if holder is None else holder.claim,

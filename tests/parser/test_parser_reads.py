@@ -27,7 +27,7 @@ def test_a_read_keeps_exactly_this() -> None:
         scope=Scope("app", "db-creds"),
         verb="get",
         at=AT,
-        stage_at=AT + 0.000817,
+        stage_at=AT,
         complete=True,
         open_s=0.0,
         claim=PodClaim("web-1", "uid-1"),
@@ -98,8 +98,14 @@ def test_times_are_read_in_every_way_they_are_written(text: str | None, at: floa
 )
 def test_the_time_of_a_read(received: str | None, staged: str | None, at: float, stage_at: float) -> None:
     """When it was received by the API server, else its stage's time, else when it came here."""
-    read = the_read(event(requestReceivedTimestamp=received, stageTimestamp=staged))
+    read = the_read(watch(stage="ResponseComplete", requestReceivedTimestamp=received, stageTimestamp=staged))
     assert (at, stage_at) == (read.at - 1_795_562_000.0, read.stage_at - 1_795_562_000.0)
+
+
+def test_only_a_watch_has_a_stage_time_of_its_own() -> None:
+    """Nothing depends on when a get was answered, so it is not looked at."""
+    read = the_read(event(stageTimestamp="2026-11-24T23:26:09.000000Z"))
+    assert read.stage_at == read.at
 
 
 def test_the_newest_time_of_a_batch_is_not_clamped() -> None:

@@ -295,3 +295,21 @@ def test_what_ended_and_came_again_keeps_its_new_row() -> None:
         assert live(store.window, T0 + TTL_S) == live(again.window, T0 + TTL_S)
 
     run(main)
+
+
+def test_what_was_past_when_its_row_was_made_does_not_come_back_live() -> None:
+    """And its row goes with the next fold."""
+
+    async def main() -> None:
+        store, journal = ledger(), MemoryJournal()
+        for reads in ((watch(T0 - 1500, open_s=3000),), (watch(T0 - 1500, end=T0 - 400),)):
+            record = plan(store, batch(*reads), T0)
+            await journal.append([record])
+            for _ in store.accept(record):
+                pass
+        await journal.fold(store.fold(store.cut(), 10))
+        again = await reload(journal)
+        assert (again.window.live, live(again.window, T0)) == (0, {})
+        assert [account for account, _ in again.drop(again.cut(), T0, 10).states] == [APP]
+
+    run(main)

@@ -233,3 +233,35 @@ def test_another_epoch_or_a_version_from_nowhere_gets_everything() -> None:
         window.changes_since(ACCOUNTS[1], 1, 1).full,
         window.changes_since(ACCOUNTS[1], 1, 1).observations,
     ) == (True, ())
+
+
+def get_at(which: int, at: float) -> Read:
+    return as_read(("get", ACCOUNTS[0], which, 0, 0), at)
+
+
+def test_what_ended_and_came_again_is_no_ended_key() -> None:
+    """In whatever order the two parts of an answer are applied."""
+    window = Window(TTL, 1000, 1)
+    window.record(get_at(0, 30.0), 30.0, 30.0)
+    window.record(get_at(1, 35.0), 35.0, 35.0)
+    version = window.version
+    window.expire(40.0, 10)
+    window.record(get_at(0, 41.0), 41.0, 41.0)
+    changes = window.changes_since(ACCOUNTS[0], 1, version)
+    assert (changes.full, [o.key[2] for o in changes.observations], changes.ended) == (False, ["s0"], ())
+
+
+def test_a_pull_of_everything_in_parts_goes_on_though_ends_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ended before it began is nothing to it; so each part continues, and none begins again."""
+    monkeypatch.setattr("actors.store.entries.PULL_MAX", 2)
+    monkeypatch.setattr("actors.store.partition.ENDED_MAX", 1)
+    window = Window(TTL, 1000, 1)
+    for which in range(7):
+        window.record(get_at(which, 35.0), 35.0, 35.0)
+    for which in range(10, 14):
+        window.record(get_at(which, 30.0), 35.0, 35.0)
+    window.expire(40.0, 10)
+    parts = [window.changes_since(ACCOUNTS[0], 0, 0)]
+    while parts[-1].more:
+        parts.append(window.changes_since(ACCOUNTS[0], 1, parts[-1].version))
+    assert [(p.full, len(p.observations)) for p in parts] == [(True, 2), (False, 2), (False, 2), (False, 1)]
