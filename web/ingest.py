@@ -88,13 +88,14 @@ class IngestSettings(Protocol):
 
 
 class IngestStatistics(Struct, frozen=True, kw_only=True):
-    """Requests so far by status; `left`: clients that were gone before there was an answer; `unusable`: bodies with an error."""
+    """Requests so far by status; `left`: clients that were gone before there was an answer; `unusable`: bodies with an error;
+    `taken_bytes`: of whole bodies."""
 
     answers: dict[int, int]
     left: int
     unusable: int
     in_flight: int
-    body_bytes: int
+    taken_bytes: int
 
 
 class Ingest:
@@ -115,7 +116,7 @@ class Ingest:
         self._draining = draining
         self._take = take
         self._answers: Counter[int] = Counter()
-        self._left = self._in_flight = self._body_bytes = 0
+        self._left = self._in_flight = self._taken_bytes = 0
         self._unusable = unusable
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -143,7 +144,7 @@ class Ingest:
             left=self._left,
             unusable=self._unusable(),
             in_flight=self._in_flight,
-            body_bytes=self._body_bytes,
+            taken_bytes=self._taken_bytes,
         )
 
     async def _answer(self, scope: Any, receive: Receive) -> Answer | None:
@@ -182,7 +183,7 @@ class Ingest:
                     return refused
             if bound.cancelled_caught:
                 return TOO_SLOW
-            self._body_bytes += body.count
+            self._taken_bytes += body.count
             return await take(body.whole(), peer)
         finally:
             body.release()

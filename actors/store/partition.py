@@ -17,7 +17,7 @@ from actors.store.entry import Entry
 from actors.store.key import Key
 from actors.store.sharded import PART_SHIFT
 
-INDEX_MAX: Final = 8192
+INDEX_MAX: Final = 2048
 """Entries in the one dict of a small account; beyond that they are spread."""
 SEGMENT_MAX: Final = 4096
 """Entries in one segment of the recency order."""

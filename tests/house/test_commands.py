@@ -19,8 +19,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from serve_process import ServeProcess, clean_environment, protector, until
 from small_cluster import Acts, batch, changed, small_cluster
+
+from web.cli import cli
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +37,8 @@ QUERIES = (
     {"account": "ops/wide", "verb": "watch", "namespace": None, "name": None},
 )
 ALLOWED = [True, False, True, False, True]
+AS_PROCESSES = ("version", "replay json", "replay bad cluster", "access queries", "chains table", "no command")
+"""The commands that are run as a user runs them; the others in this process."""
 Done = subprocess.CompletedProcess[bytes]
 
 
@@ -80,7 +85,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
 
 @pytest.fixture(scope="module")
 def done(serve: ServeProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
-    """Every command of these tests, run to its end, as many at a time as there are processors."""
+    """Every command of these tests, run to its end."""
     folder = Folder(tmp_path_factory.mktemp("files"))
     f, server = folder.of, ("--server", f"http://127.0.0.1:{serve.dashboard_port}")
     cluster = ("--cluster", f("cluster"))
@@ -122,7 +127,19 @@ def done(serve: ServeProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "no command": ("watch-out",),
     }
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return dict(zip(asked, threads.map(lambda arguments: protector(*arguments), asked.values()), strict=True))
+        ended = threads.map(lambda name: protector(*asked[name]), AS_PROCESSES)
+        as_processes = dict(zip(AS_PROCESSES, ended, strict=True))
+    return {name: as_processes.get(name) or protector_here(*arguments) for name, arguments in asked.items()}
+
+
+def protector_here(*arguments: str) -> Done:
+    """Runs the command in this process, which costs no start; the log of this process is left alone."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("web.cli.configure", lambda *_: None)
+        ended = CliRunner().invoke(cli, arguments)
+    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+        raise ended.exception
+    return Done(arguments, ended.exit_code, ended.stdout_bytes, ended.stderr_bytes)
 
 
 @pytest.mark.parametrize(

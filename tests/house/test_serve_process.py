@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from serve_process import ServeProcess, until
 from small_cluster import Acts, batch, small_cluster
 
@@ -95,7 +97,8 @@ def test_sigterm_ends_it_with_open_streams_and_half_a_body(tmp_path: Path) -> No
         half = serve.raw()
         head = f"POST /audit HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {serve.token}\r\nContent-Length: 9999\r\n\r\n"
         half.sendall(head.encode() + b'{"kind":"EventList","items":[')
-        until(lambda: b'listener="audit"' in serve.get("/metrics")[1], "the listener is counted")
+        in_flight = b'protector_listener_in_flight{listener="audit"} 1.0'
+        until(lambda: in_flight in serve.get("/metrics")[1], "the half body is being read")
         began = time.monotonic()
         code = serve.end(signal.SIGTERM)
         took_s = time.monotonic() - began
@@ -142,6 +145,17 @@ def test_nothing_is_taken_over_plaintext(tmp_path: Path) -> None:
         assert b"200" not in said
         assert serve.all("evidence") == []
         assert serve.take(body)["reads"] == 1
+
+
+def test_every_metric_is_told_once(tmp_path: Path) -> None:
+    """The whole exposition parses, and no name and labels come twice: Prometheus would refuse the scrape."""
+    with ServeProcess(tmp_path / "serve", CLUSTER.text()) as serve:
+        serve.take(a_read())
+        serve.post(b"{}", token="wrong")
+        families = text_string_to_metric_families(serve.get("/metrics")[1].decode())
+        samples = [(sample.name, *sorted(sample.labels.items())) for family in families for sample in family.samples]
+    assert [sample for sample, count in Counter(samples).items() if count > 1] == []
+    assert len(samples) > 100
 
 
 def test_a_changed_token_file_counts(tmp_path: Path) -> None:
