@@ -27,6 +27,8 @@ LINGER_S: Final = 10.0
 """How long an observation that is past is kept for the pullers."""
 LINGER_MAX: Final = 10_000
 """Observations that are past and kept. Beyond: they are not shown, only counted and written into history."""
+PARTITION_WORK: Final = 8
+"""What it costs to free all that was kept of an account, in entries ended."""
 PULL_MAX: Final = 5_000
 """Observations in one answer to a pull; `more` says that there are others."""
 
@@ -144,8 +146,8 @@ class Entries:
             self._linger_overflows += 1
             self._end(entry)
 
-    def _end(self, entry: Entry) -> None:
-        """Out of the window, whatever it was."""
+    def _end(self, entry: Entry) -> int:
+        """Out of the window, whatever it was; returns how much work that was, in entries."""
         observation = entry.observation
         account = observation.last.account
         if entry.lingers_until:
@@ -158,8 +160,10 @@ class Entries:
         self.version += 1
         partition = self._partitions[account]
         partition.end(entry, self.version)
+        work = 1
         if not partition.count:
             self._partitions.pop(account)
+            work += PARTITION_WORK
         if entry.dirty:
             self.dirty.discard(entry.dirty, entry.serial)
         if entry.as_of != NO_ROW:
@@ -169,22 +173,24 @@ class Entries:
             for id_, watch in entry.watches.watches.items():
                 if not watch.open_until:
                     self._closed.add(account, entry.key, id_, watch.live_until, self.now)
+        return work
 
     # --- time ----------------------------------------------------------------------------------------------------------
 
     def expire(self, now: float, limit: int) -> bool:
-        """End what is past, at most `limit` entries; whether there may be more."""
+        """End what is past, `limit` entries or the work of as many; whether there may be more."""
         self.now = now
-        for _ in range(limit):
+        work = 0
+        while work < limit:
             while self._lingering and self._lingering[0][1].lingers_until != self._lingering[0][0]:
                 self._lingering.popleft()
             if self._lingering and self._lingering[0][0] <= now:
-                self._end(self._lingering.popleft()[1])
+                work += self._end(self._lingering.popleft()[1])
                 continue
             entry = self._calendar.ended(now)
             if entry is None:
                 return False
-            self._end(entry)
+            work += self._end(entry)
             self._expired += 1
         return True
 
