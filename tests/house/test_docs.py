@@ -34,7 +34,7 @@ from web.replay import run_replay
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
-COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, click.Command)}
+COMMANDS: dict[str, click.Command] = dict(cli.commands)
 FLAGS = {"audit-policy-file", "audit-webhook-config-file", "audit-webhook-batch-max-wait"}
 
 

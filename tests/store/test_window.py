@@ -10,7 +10,7 @@ from store_kit import APP, T0, TTL_S, get, grant, live, watch
 
 from actors.evidence import Account, Observation, Read, observation_key
 from actors.store import Window
-from actors.store.entries import LINGER_S
+from actors.store.entries import LINGER_S, PARTITION_WORK
 from actors.store.key import key_of
 from actors.store.watches import CLOSED_MAX, OPEN_MAX_S, WATCHES_MAX, ClosedWatches
 from actors.store.window import COUNTED, LATE, NEW
@@ -273,8 +273,16 @@ def test_expiry_goes_in_slices() -> None:
     w = window()
     for i in range(10):
         w.record(get(f"s{i}"), T0, T0)
-    assert [w.expire(T0 + TTL_S, 4) for _ in range(3)] == [True, True, False]
-    assert w.live == 0
+    steps = [(w.expire(T0 + TTL_S, 4), w.live) for _ in range(4)]
+    assert steps == [(True, 6), (True, 2), (True, 0), (False, 0)]
+
+
+def test_freeing_an_account_counts_as_the_work_that_it_is() -> None:
+    """So that a slice in which many accounts end is no longer than one of a single account."""
+    w = window()
+    for i in range(10):
+        w.record(get(account=Account("shop", f"sa{i}")), T0, T0)
+    assert (w.expire(T0 + TTL_S, 1 + PARTITION_WORK), w.live) == (True, 9)
 
 
 def test_over_capacity_what_ends_soonest_goes_first() -> None:

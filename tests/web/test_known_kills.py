@@ -26,7 +26,7 @@ KILLS = {
     ),
     "HTTP/2 with a path that is not ASCII": _h2_with_odd_path(),
     "h2c upgrade with malformed settings": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: !\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n\r\n"
     ),
     "host that is not UTF-8": b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
 }
