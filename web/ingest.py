@@ -19,7 +19,7 @@ import trio
 from msgspec import Struct
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
-from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from actors.runtime import UNANSWERED
 from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
 from web.ingest_answers import (
     DRAINING,
@@ -56,8 +56,6 @@ ANSWER_S: Final = 20.0
 """From the whole body to the answer, parser and store together: an API server gives up 30 s after it began to send."""
 LOG_EVERY_S: Final = 1.0
 """At most one line about unusable bodies in so many seconds; what is left out is counted in the next."""
-_UNAVAILABLE: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
-"""What an ask can end in without an answer. The batch may be stored all the same: the sender comes again, and it is a duplicate."""
 
 log = structlog.get_logger(__name__)
 
@@ -253,7 +251,9 @@ class _AuditSink:
                 self._report(parsed, len(body), peer)
             left_s = max(0.001, until - trio.current_time())
             answer: BatchAnswer | StoreUnavailable = await self._store.ask(RecordBatch(batch=parsed), timeout_s=left_s)
-        except _UNAVAILABLE as error:
+        except (
+            UNANSWERED
+        ) as error:  # the batch may be stored all the same: the sender comes again, and it is a duplicate
             log.warning("a batch was not taken", peer=peer, size=len(body), why=type(error).__name__)
             return UNAVAILABLE
         if isinstance(answer, StoreUnavailable):

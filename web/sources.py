@@ -27,7 +27,7 @@ from actors.engine.queries import (
     SecretView,
 )
 from actors.evidence.times import rfc3339
-from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from actors.runtime import UNANSWERED
 from actors.store import StoreStatusQuery
 from web.events import EventHub
 from web.lag import LagStatistics
@@ -179,5 +179,5 @@ class Sources:
 async def _ask(ref: Askable, question: Any, part: str) -> Any:
     try:
         return await ref.ask(question, timeout_s=ASK_TIMEOUT_S)
-    except (AskTimeout, ActorCrashed, ActorDead, MailboxFull) as error:
+    except UNANSWERED as error:
         raise Unanswered(part, type(error).__name__) from error

@@ -16,12 +16,9 @@ from actors.attribution.state import AccountEvidence, AccountStatistics, joined
 from actors.evidence import Account
 from actors.messages import AccountChanges, AccountPods, ChangesSince, PodsOf, Refresh
 from actors.runtime import (
+    UNANSWERED,
     Actor,
-    ActorCrashed,
-    ActorDead,
     ActorRef,
-    AskTimeout,
-    MailboxFull,
     MailboxPolicy,
     Overflow,
     Timer,
@@ -35,8 +32,6 @@ LINGER_S: Final = 0.5
 """How long after the end of its last evidence an actor looks whether it may leave."""
 PAGES_MAX: Final = 1000
 """Pages of one answer of the store; far more than the window can fill."""
-UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
-"""What a question to a neighbour that restarts or is slow may raise; anything else is a bug."""
 
 
 class _Wake(Struct, frozen=True):

@@ -15,11 +15,10 @@ from msgspec import Struct
 from actors.evidence import Account
 from actors.messages import AccountsChanged, EvidenceComplete, LiveAccounts, PodsChanged, Refresh, ResendEvidence
 from actors.runtime import (
+    UNANSWERED,
     Actor,
-    ActorCrashed,
     ActorDead,
     ActorRef,
-    AskTimeout,
     MailboxFull,
     MailboxPolicy,
     Overflow,
@@ -30,8 +29,6 @@ ASK_TIMEOUT_S: Final = 10.0
 """How long the store may take to say which accounts live."""
 RETRY_S: Final = 1.0
 """After a failed question or a full mailbox."""
-UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
-"""What a neighbour that restarts or is slow may raise; anything else is a bug."""
 
 
 class Accounts(Protocol):

@@ -37,12 +37,9 @@ from actors.messages import (
     ResendEvidence,
 )
 from actors.runtime import (
+    UNANSWERED,
     Actor,
-    ActorCrashed,
-    ActorDead,
     ActorRef,
-    AskTimeout,
-    MailboxFull,
     MailboxPolicy,
     Overflow,
     Timer,
@@ -56,8 +53,6 @@ RESEND_AFTER_S: Final = 10.0
 """How long an account that lives may stay silent after a start before it is asked again."""
 TICK_MAX_S: Final = 60.0
 """The longest sleep between two looks at the clock: a wall clock can be set."""
-UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
-"""What a neighbour that restarts or is slow may raise; anything else is a bug."""
 
 NewEvidence = Callable[[Account, int], None]
 """Called with an account and how many pieces of its evidence are new."""

@@ -14,14 +14,20 @@ import trio
 
 from actors.engine.announce import Announcements, AnnouncerStatistics
 from actors.messages import Announce, AnnounceAgain, Announced, AnnouncedKeys, Flip, FlipsAnnounced
-from actors.runtime import Actor, ActorCrashed, ActorDead, ActorRef, AskTimeout, MailboxFull, MailboxPolicy, Overflow
+from actors.runtime import (
+    UNANSWERED,
+    Actor,
+    ActorDead,
+    ActorRef,
+    MailboxFull,
+    MailboxPolicy,
+    Overflow,
+)
 
 ASK_TIMEOUT_S: Final = 10.0
 """How long the store may take to answer."""
 RETRY_S: Final = 1.0
 """After a failed question to a neighbour."""
-UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
-"""What a neighbour that restarts or is slow may raise; anything else is a bug."""
 
 Write = Callable[[str], Awaitable[None]]
 OnEvent = Callable[[Flip, str], None]

@@ -16,6 +16,7 @@ from actors.runtime.clock import Clock, SystemClock, VirtualClock
 from actors.runtime.context import ActorContext, Reply
 from actors.runtime.dynamic import Dynamic, DynamicStatistics
 from actors.runtime.errors import (
+    UNANSWERED,
     ActorCrashed,
     ActorDead,
     AskTimeout,
@@ -57,6 +58,7 @@ from actors.runtime.system import System, SystemStatistics, current_system, open
 from actors.runtime.timers import Timer
 
 __all__ = [
+    "UNANSWERED",
     "Actor",
     "ActorContext",
     "ActorCrashed",

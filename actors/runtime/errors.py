@@ -8,6 +8,7 @@ Pykka's `ActorDeadError` and `Timeout`, so that code written against Pykka keeps
 from __future__ import annotations
 
 import functools
+from typing import Final
 
 import pykka
 
@@ -88,3 +89,7 @@ def crash_of(error: Exception, path: str) -> ActorCrashed:
         crash = ActorCrashed(f"{path}: {type(error).__name__}")
     crash.__cause__ = error
     return crash
+
+
+UNANSWERED: Final = (AskTimeout, ActorCrashed, ActorDead, MailboxFull)
+"""What an ask, a send or a tell to a neighbour may raise that restarts, has stopped or is slow. Anything else is a bug."""
