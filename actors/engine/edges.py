@@ -125,8 +125,11 @@ class Edges:
                 light.newest_at = at
             if not chain.lit:
                 self._changes.unsettled[chain] = None
-        named = observation.named
-        if named is before.named:
+        named, earlier = observation.named, before.named
+        if named is earlier:
+            return
+        if len(named) == 1 == len(earlier) and named[0].grant is earlier[0].grant:
+            self._prove(item.provers[0], named[0].live_until)
             return
         names = [each.grant for each in named]
         if names != item.named_grants:
@@ -134,10 +137,14 @@ class Edges:
             self._judge.named(item, names)
             return
         for each, chains in zip(named, item.provers, strict=True):
-            for chain in chains:
-                if chain.light is not None and each.live_until > chain.light.read_proven:
-                    chain.light.raise_to(0.0, each.live_until)
-                    self.proven_due.at(chain, each.live_until)
+            self._prove(chains, each.live_until)
+
+    def _prove(self, chains: tuple[Chain, ...], live_until: float) -> None:
+        """The API server named the grant of these chains again."""
+        for chain in chains:
+            if chain.light is not None and live_until > chain.light.read_proven:
+                chain.light.raise_to(0.0, live_until)
+                self.proven_due.at(chain, live_until)
 
 
 def named_until(named: Iterable[NamedGrant], grant: GrantName) -> float:

@@ -1,5 +1,6 @@
 """What things are called: accounts, Secrets, workloads, objects, and which names Kubernetes allows.
 
+The names are keys of many dicts and are made once for many events, so they remember their hash.
 All values are plain text as the API server has it; `namespace` None means cluster-scoped or every namespace.
 """
 
@@ -29,7 +30,7 @@ def is_object_name(text: str) -> bool:
     return len(text) <= NAME_MAX and _SUBDOMAIN.fullmatch(text) is not None
 
 
-class Account(Struct, frozen=True, order=True, gc=False):
+class Account(Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """A ServiceAccount."""
 
     namespace: str
@@ -44,7 +45,7 @@ class Account(Struct, frozen=True, order=True, gc=False):
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
 
-class Scope(Struct, frozen=True, order=True, gc=False):
+class Scope(Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """The Secrets of one request or one grant: name None is every Secret there, namespace None everywhere."""
 
     namespace: str | None
@@ -60,7 +61,7 @@ class Scope(Struct, frozen=True, order=True, gc=False):
         return self.namespace in (None, namespace) and self.name in (None, name)
 
 
-class Workload(Struct, frozen=True, order=True, gc=False):
+class Workload(Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """The top owner of pods: Deployment, StatefulSet, DaemonSet, CronJob, Job, or the bare Pod."""
 
     kind: str
@@ -71,7 +72,7 @@ class Workload(Struct, frozen=True, order=True, gc=False):
         return f"{self.kind}/{self.namespace}/{self.name}"
 
 
-class ObjectName(Struct, frozen=True, order=True, gc=False):
+class ObjectName(Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """Any object by kind, namespace (None: cluster-scoped) and name; here mostly roles and bindings."""
 
     kind: str

@@ -11,7 +11,7 @@ from actors.evidence.names import Account, ObjectName, PodClaim, Scope
 Verb = Literal["get", "list", "watch"]
 
 
-class GrantName(Struct, frozen=True, gc=False):
+class GrantName(Struct, frozen=True, gc=False, cache_hash=True):
     """A binding and its role, by name, as the API server's reason or the model has them."""
 
     binding: ObjectName

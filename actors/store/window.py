@@ -236,8 +236,7 @@ class Window(Entries):
 
 def with_named(named: tuple[NamedGrant, ...], grant: GrantName, live_until: float) -> tuple[NamedGrant, ...]:
     """What was named, with one more naming: each grant once, the newest first, at most NAMED_MAX."""
-    if named and named[0].grant == grant:
-        head = named[0]
+    if named and ((head := named[0]).grant is grant or head.grant == grant):
         if live_until <= head.live_until:
             return named
         head = NamedGrant(head.grant, live_until)

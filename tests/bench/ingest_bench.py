@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from tests.bench.measure import Cpu, Measure, best_in_turn
@@ -10,8 +9,6 @@ from tests.bench.servers import Bare, Client, Protector, Server
 from tests.bench.world import cluster, filled, template
 
 BATCHES = 40
-PAUSE_S = 0.03
-"""Between two batches, so that each is worked off by itself and none is folded with the next."""
 
 
 class _Side:
@@ -28,7 +25,7 @@ class _Side:
         before = self._cpu.read_when_quiet()
         for body in bodies:
             self._client.post(body)
-            time.sleep(PAUSE_S)
+            self._cpu.wait_until_asleep()  # so that each is worked off by itself and none is folded with the next
         return (self._cpu.read_when_quiet() - before) / BATCHES
 
 

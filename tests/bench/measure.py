@@ -67,6 +67,25 @@ class Cpu:
             self._threads[task.name] = max(ran, self._threads.get(task.name, 0))
         return sum(self._threads.values()) / 1e9
 
+    def wait_until_asleep(self, looks: int = 4, every_s: float = 0.0003, limit_s: float = 20.0) -> None:
+        """Until every thread sleeps at so many looks in a row: what the process had to do is done."""
+        deadline = time.monotonic() + limit_s
+        asleep = 0
+        while asleep < looks:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the server never went to sleep")
+            time.sleep(every_s)
+            asleep = asleep + 1 if all(state == "S" for state in self._states()) else 0
+
+    def _states(self) -> list[str]:
+        found = []
+        for task in self._folder.iterdir():
+            try:
+                found.append((task / "stat").read_text().rpartition(")")[2].split()[0])
+            except OSError:
+                continue
+        return found
+
     def read_when_quiet(self, quiet_s: float = 0.15, slack_s: float = 0.004, limit_s: float = 20.0) -> float:
         """Seconds, once hardly any were used for `quiet_s`."""
         deadline = time.monotonic() + limit_s

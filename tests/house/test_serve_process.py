@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -42,16 +43,16 @@ def test_kill_9_in_the_middle_of_posts_loses_no_answered_read(tmp_path: Path) ->
     answered: list[tuple[str, bytes]] = []
 
     def post_on(sender: int) -> None:
-        connection = serve.connection()
-        for number in range(100_000):
-            name = f"k-{sender}-{number}"
-            body = a_read(name)
-            try:
-                if serve.post(body, connection=connection)[0] != 200:
+        with contextlib.closing(serve.connection()) as connection:
+            for number in range(100_000):
+                name = f"k-{sender}-{number}"
+                body = a_read(name)
+                try:
+                    if serve.post(body, connection=connection)[0] != 200:
+                        return
+                except (OSError, HTTPException, ValueError):  # the kill: whatever a cut connection or answer raises
                     return
-            except (OSError, HTTPException, ValueError):  # the kill: whatever a cut connection or answer raises
-                return
-            answered.append((name, body))
+                answered.append((name, body))
 
     with ServeProcess(tmp_path / "serve", CLUSTER.text()) as serve:
         serve.take(first)
@@ -90,7 +91,7 @@ def test_a_restart_is_no_flip(tmp_path: Path) -> None:
 
 def test_sigterm_ends_it_with_open_streams_and_half_a_body(tmp_path: Path) -> None:
     """Exit 0 within the bound, while a browser listens to events and a sender stopped in the middle of a batch."""
-    with ServeProcess(tmp_path / "serve", CLUSTER.text()) as serve:
+    with ServeProcess(tmp_path / "serve", CLUSTER.text(), PROTECTOR_BODY_TIMEOUT_S="1.5") as serve:
         stream = socket.create_connection(("127.0.0.1", serve.dashboard_port), STOP_WITHIN_S)
         stream.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert stream.recv(12) == b"HTTP/1.1 200"
