@@ -93,10 +93,11 @@ class AnnouncerActor(Actor):
             return
 
     async def _keep(self, announced: FlipsAnnounced) -> None:
+        """Asks rather than tells: a stop overtakes what is queued, and what the store has taken it finishes."""
         try:
-            await self._store.send(announced)
-        except ActorDead:
-            # Said, but not kept: after the next start it is said once more.
+            await self._store.ask(announced, timeout_s=ASK_TIMEOUT_S)
+        except UNANSWERED:
+            # Said, but perhaps not kept: after the next start it is said once more rather than never.
             return
 
     def statistics(self) -> AnnouncerStatistics:
