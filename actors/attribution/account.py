@@ -97,6 +97,8 @@ class AccountActor(Actor):
         epoch, version = self._state.epoch, self._state.version
         while len(pages) < PAGES_MAX:
             page = await self._store.ask(ChangesSince(self._account, epoch, version), timeout_s=ASK_TIMEOUT_S)
+            if not page.more and not pages:
+                return page  # type: ignore[no-any-return]  # the store answers ChangesSince with AccountChanges
             if pages and page.full:
                 pages.clear()
             pages.append(page)

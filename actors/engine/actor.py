@@ -51,6 +51,8 @@ RETRY_S: Final = 1.0
 """After a failed question or a full mailbox."""
 RESEND_AFTER_S: Final = 10.0
 """How long an account that lives may stay silent after a start before it is asked again."""
+FOLLOW_UP_EVERY: Final = 64
+"""After so many messages at the latest flips are announced and the next wake-up is set, however many more wait."""
 TICK_MAX_S: Final = 60.0
 """The longest sleep between two looks at the clock: a wall clock can be set."""
 
@@ -109,6 +111,8 @@ class EngineActor(Actor):
         self._behind = False
         self._timer: Timer | None = None
         self._tick_at = 0.0
+        self._put_off = 0
+        """Messages since the last follow-up."""
         self._gaps = 0
         self._announcer_behind = 0
         self._unanswered = 0
@@ -129,6 +133,10 @@ class EngineActor(Actor):
         if answer is NotImplemented:
             answer = None
             await self._take(message)
+            self._put_off += 1
+            if self.context.backlog and self._put_off < FOLLOW_UP_EVERY:
+                return None
+        self._put_off = 0
         self._follow_up()
         return answer
 

@@ -84,18 +84,22 @@ class Edges:
 
     def name(self, item: Item, *, fell: bool) -> None:
         """Puts it into the light of each of its chains, with what the API server named."""
-        names = [each.grant for each in item.observation.named]
-        if not item.edges:
-            item.provers = ((),) * len(names)
-            return
-        for chain in item.edges:
+        observation = item.evidence.observation
+        named, live_until = observation.named, observation.live_until
+        provers: list[list[Chain]] = [[] for _ in named]
+        for chain, end in item.edges.items():
             light = chain.light
-            if light is not None:
-                proven = item.proven_in(chain) if chain.grant_name in names else 0.0
-                light.put(item, item.until_in(chain), proven, fell=fell)
-                if proven > 0.0:
-                    self.proven_due.at(chain, proven)
-        item.provers = tuple(tuple(chain for chain in item.edges if chain.grant_name == name) for name in names)
+            if light is None:
+                continue
+            grant, proven = chain.grant_name, 0.0
+            for each, chains in zip(named, provers, strict=True):
+                if each.grant == grant:
+                    chains.append(chain)
+                    proven = max(proven, each.live_until)
+            light.put(item, live_until if end is None else end, proven, fell=fell)
+            if proven > 0.0:
+                self.proven_due.at(chain, proven)
+        item.provers = tuple(map(tuple, provers))
 
     def recount(self, item: Item) -> None:
         """Its signals changed, or may have."""

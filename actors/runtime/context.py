@@ -65,6 +65,11 @@ class ActorContext:
         self.clock: Clock = cell.system.clock
         self.incarnation: int = cell.incarnation
 
+    @property
+    def backlog(self) -> int:
+        """How many messages wait in the mailbox: an actor may put off what is worth doing once for many of them."""
+        return len(self._cell.mailbox.queue)
+
     def after(self, delay_s: float, message: Any) -> Timer:
         """Tell this actor `message` in `delay_s` seconds, unless the timer is cancelled or the incarnation ends before."""
         return self._timer(delay_s, message, None)

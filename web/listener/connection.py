@@ -27,7 +27,7 @@ from web.listener.transport import Transport
 
 __all__ = ["Connection"]
 
-RECEIVE_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 128 * 1024
 """Read at once from the socket."""
 CLOSE_S: Final = 1.0
 """For the last TLS record (close_notify) and the socket's close, beside the time for lingering."""

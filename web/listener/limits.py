@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long the rest of a request is still taken after an answer that came before its end, so that the answer is not lost."""
     linger_bytes: int = 512 * 1024
     """How much of it. Over either: closed."""
-    inbox_bytes: int = 128 * 1024
+    inbox_bytes: int = 256 * 1024
     """What has arrived of an HTTP/1.1 body and the application has not taken. Over it: the socket is not read on."""
     window_bytes: int = 256 * 1024
     """The same of one HTTP/2 stream, told to the peer. Over it: the connection ends, by the protocol."""
