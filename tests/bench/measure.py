@@ -67,7 +67,7 @@ class Cpu:
             self._threads[task.name] = max(ran, self._threads.get(task.name, 0))
         return sum(self._threads.values()) / 1e9
 
-    def wait_until_asleep(self, looks: int = 3, every_s: float = 0.004, limit_s: float = 20.0) -> None:
+    def wait_until_asleep(self, looks: int = 3, every_s: float = 0.001, limit_s: float = 20.0) -> None:
         """Until every thread sleeps at so many looks in a row: what the process had to do is done."""
         deadline = time.monotonic() + limit_s
         asleep = 0
