@@ -9,7 +9,7 @@
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
-  edge                        one_for_one   (web/app.py) the listeners
+  edge                        one_for_one   (web/edge.py) the listeners
 
 Refs name places, so that every actor gets those of its neighbours before they run.
 """
@@ -47,8 +47,8 @@ class Parts(Struct, frozen=True):
     model: ClusterModel
     snapshots: tuple[Snapshot, ...]
     ended: EndedRing
-    write: Callable[[str], Awaitable[None]]
-    """Takes one line of the flip log."""
+    write: Callable[[str], Awaitable[bool]]
+    """Takes one line of the flip log; whether it could be written."""
     cluster_name: str = ""
     ttl_s: float = 300.0
     max_observations: int = 100_000

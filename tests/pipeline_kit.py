@@ -69,8 +69,9 @@ class House:
         self.lines: list[dict[str, Any]] = []
         self.resent = 0
 
-    async def _write(self, line: str) -> None:
+    async def _write(self, line: str) -> bool:
         self.lines.append(json.loads(line))
+        return True
 
     def now(self) -> float:
         return self.clock.now()

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -84,17 +85,22 @@ def _bind_all(settings: Settings) -> dict[str, BoundSocket]:
             continue
         try:
             found[name] = bind(address.host, address.port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no resolver could be asked for
             for bound in found.values():
                 bound.close()
             variable = f"PROTECTOR_{name.upper()}_ADDR"
-            raise StartError(f"{variable}: cannot listen on {address}: {error.strerror or error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise StartError(f"{variable}: cannot listen on {address}: {why}") from None
     return found
 
 
 def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
     if settings.cluster == "none":
         return ()
+    if Path(settings.cluster).exists() and not Path(settings.cluster).is_file():
+        raise StartError(
+            f"PROTECTOR_CLUSTER: {settings.cluster}: is no regular file"
+        )  # a pipe could hold up the start for ever
     try:
         return (load_file(settings.cluster),)
     except ClusterFileError as error:
@@ -150,7 +156,7 @@ async def _serve(
 ) -> int:
     await _check_journal(journal)
     tls = _tls(settings)
-    hub, drain = EventHub(f"{int(time.time() * 1000):x}"), trio.Event()
+    hub, drain = EventHub(), trio.Event()
     cluster_name = settings.cluster_name
     try:
         async with open_system("protector", stop_timeout_s=STOP_S) as system:
@@ -166,7 +172,7 @@ async def _serve(
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
-                on_evidence=lambda account, new: _publish_evidence(hub, account, new),
+                on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
             )
             edge = Edge(settings, system, refs, hub, tls, drain)
             await system.start(pipeline(system, parts))
@@ -175,7 +181,7 @@ async def _serve(
             log.info("serving", version=edge.version, **{name: ", ".join(b.addresses) for name, b in sockets.items()})
             async with trio.open_nursery() as beside:
                 beside.start_soon(edge.lag.watch)
-                beside.start_soon(_follow_lifecycle, system, hub)
+                beside.start_soon(_follow_lifecycle, system, hub, cluster_name)
                 await _until_told_to_stop()
                 beside.cancel_scope.cancel()
             drain.set()
@@ -204,8 +210,8 @@ async def _until_told_to_stop() -> None:
 # --- what goes out -------------------------------------------------------------------------------------------------------------
 
 
-async def _write_line(line: str) -> None:
-    """One line of the flip log. A reader that has gone away is said once a line and costs nothing else."""
+async def _write_line(line: str) -> bool:
+    """One line of the flip log; whether it could be written. A reader that has gone away is logged and costs nothing else."""
 
     def write() -> None:
         sys.stdout.write(line + "\n")
@@ -215,18 +221,25 @@ async def _write_line(line: str) -> None:
         await trio.to_thread.run_sync(write, abandon_on_cancel=True)
     except (OSError, ValueError) as error:
         log.error("a line of the flip log could not be written", why=str(error))
+        return False
+    return True
 
 
 def _publish_flip(hub: EventHub, flip: Flip, line: str) -> None:
     hub.publish(flip.event, line)
 
 
-def _publish_evidence(hub: EventHub, account: Account, new: int) -> None:
-    data = {"service_account": {"namespace": account.namespace, "name": account.name}, "new": new}
-    hub.publish("evidence.new", msgspec.json.encode(data).decode())
+def _publish_evidence(hub: EventHub, account: Account, new: int, cluster_name: str) -> None:
+    data = {
+        "at": rfc3339(time.time()),
+        "event": "evidence.new",
+        "cluster": cluster_name,
+        "service_account": str(account),
+    }
+    hub.publish("evidence.new", msgspec.json.encode(data | {"new": new}).decode())
 
 
-async def _follow_lifecycle(system: System, hub: EventHub) -> None:
+async def _follow_lifecycle(system: System, hub: EventHub, cluster_name: str) -> None:
     """Restarts and failures as events for the dashboards."""
     names = {
         EventKind.RESTARTING: "actor.restarted",
@@ -236,5 +249,5 @@ async def _follow_lifecycle(system: System, hub: EventHub) -> None:
     with system.subscribe(256) as events:
         async for event in events:
             if (name := names.get(event.kind)) is not None:
-                data = {"at": rfc3339(event.at), "event": name, "path": event.path}
+                data = {"at": rfc3339(event.at), "event": name, "cluster": cluster_name, "path": event.path}
                 hub.publish(name, msgspec.json.encode(data).decode())

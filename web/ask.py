@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -28,11 +29,11 @@ class Server:
         self.url = url.rstrip("/")
         self._headers = {"Accept": "application/json"}
         if token_file is not None:
-            lines = token_file.read_text(encoding="utf-8").split()
-            if not lines:
-                raise AskError(f"{token_file}: the token file is empty")
-            self._headers["Authorization"] = f"Bearer {lines[0]}"
-        self._verify = ssl.create_default_context(cafile=str(ca)) if ca is not None else ssl.create_default_context()
+            self._headers["Authorization"] = f"Bearer {_first_token(token_file)}"
+        try:
+            self._verify = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        except (OSError, ssl.SSLError) as error:
+            raise AskError(f"--ca {ca}: {getattr(error, 'reason', None) or error.strerror or 'no PEM file'}") from None
 
     def get(self, path: str, **query: str) -> Any:
         """The decoded JSON of one answer; AskError for anything but 200."""
@@ -65,6 +66,16 @@ class Server:
                 return items
             query["cursor"] = page["next_cursor"]
         raise AskError(f"{self.url}{path}: more than {PAGES_MAX} pages")
+
+
+def _first_token(file: Path) -> str:
+    try:
+        lines = file.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        raise AskError(f"--token-file {file}: cannot be read as text of one token a line") from None
+    if not lines:
+        raise AskError(f"--token-file {file}: holds no token")
+    return lines[0]
 
 
 def table(rows: Sequence[tuple[str, ...]], out: TextIO) -> None:
@@ -105,14 +116,14 @@ def show_chains(server: Server, *, everything: bool, output: str, out: TextIO) -
     """Prints the chains; 1 if any is corroborated, else 0."""
     query = {} if everything else {"corroborated": "true"}
     chains = server.pages("/api/chains", "chains", **query)
+    feed = server.get("/api/chains", limit="1")["feed"]
+    if feed["state"] != "live":
+        since = feed["last_batch_at"]
+        why = "no audit batch ever arrived" if since is None else f"no audit batch since {since}"
+        sys.stderr.write(f"protector: unknown, not quiet: {why}\n")
     if output == "json":
         out.write(msgspec.json.encode(chains).decode() + "\n")
     else:
-        feed = server.get("/api/chains", limit="1")["feed"]
-        if feed["state"] != "live":
-            since = feed["last_batch_at"]
-            why = "no audit batch ever arrived" if since is None else f"no audit batch since {since}"
-            out.write(f"unknown, not quiet: {why}\n")
         table(chain_rows(chains), out)
     return 1 if any(chain["corroborated"] for chain in chains) else 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -221,8 +222,12 @@ def version() -> None:
 
 
 def main() -> None:
-    """The entry point of the protector command."""
-    cli.main(prog_name="protector")
+    """The entry point of the protector command. What nobody foresaw is shown whole and ends with 2: 1 is kept for findings."""
+    try:
+        cli.main(prog_name="protector")
+    except Exception:  # noqa: BLE001 - the last handler of the process: shows the traceback, which is what Python would do
+        traceback.print_exc()
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ class AnnouncerStatistics(Struct, frozen=True):
     """Flips that had been announced before: a restart is no flip."""
     unreadable: int
     """Remembered announcements that cannot be read; they are forgotten."""
+    waiting: int = 0
+    """Lines that are not written yet."""
+    lost: int = 0
+    """Lines that could not be written: the next start says again what is lit then."""
 
 
 class _Said(Struct, frozen=True, array_like=True):
@@ -159,7 +163,7 @@ class Announcements:
             ensure_ascii=True,
         ).replace("\x7f", "\\u007f")
 
-    def statistics(self) -> AnnouncerStatistics:
+    def statistics(self, waiting: int = 0, lost: int = 0) -> AnnouncerStatistics:
         """Counts, for pages and metrics."""
         return AnnouncerStatistics(
             lit=len(self._lit),
@@ -168,6 +172,8 @@ class Announcements:
             written=self._written,
             repeated=self._repeated,
             unreadable=self._unreadable_count,
+            waiting=waiting,
+            lost=lost,
         )
 
 

@@ -87,6 +87,9 @@ class Play:
         self.ended = EndedRing() if ended is None else ended
         self.settings = {"synced": True}
         self.lines = []
+        self.heard = []
+        self.deaf = False
+        self.stalled = None
         self.new = defaultdict(int)
         self.crashes = {}
         self.system = None
@@ -103,8 +106,16 @@ class Play:
                     del self.crashes[end]
                     raise RuntimeError(f"crash at {type(message).__name__}")
 
-    async def write(self, line):
+    async def write(self, line: str) -> bool:
+        if self.stalled is not None:
+            await self.stalled.wait()
+        if self.deaf:
+            return False
         self.lines.append(json.loads(line))
+        return True
+
+    def hear(self, flip, _line):
+        self.heard.append(flip.event)
 
     def events(self):
         return [(line["event"], line["secret"]) for line in self.lines]
@@ -126,7 +137,7 @@ class Play:
             (
                 Child("store", FakeStore, (self.world.observations, self.announced)),
                 Child("cluster", FakeCluster, (self.records, self.settings)),
-                Child("announcer", AnnouncerActor, (store, engine, self.write, "prod")),
+                Child("announcer", AnnouncerActor, (store, engine, self.write, "prod", self.hear)),
                 Child("engine", EngineActor, (cluster, router, announcer, self.ended), {"on_evidence": self.count}),
                 DynamicSpec("accounts", account, intensity=many),
                 Child("router", RouterActor, (store, system.dynamic("/t/p/accounts"), engine)),
@@ -196,6 +207,43 @@ def test_a_read_lights_its_chain_and_its_end_is_told_to_the_moment(play):
         assert {"2026-01-01T00:05:02.000000Z"} == {line["at"] for line in play.lines[1:]}
         assert play.system.dynamic("/t/p/accounts").keys() == ()
         assert set() == play.announced
+
+    run(play.run, story)
+
+
+def test_a_line_that_could_not_be_written_is_said_after_the_next_start(play):
+    """Nobody read the flip log: what is lit then is not taken as said."""
+
+    async def unheard(play):
+        play.deaf = True
+        await play.settle()
+        play.read("app/reader", "get", "app/db", pod="web-1")
+        await play.settle()
+        assert (play.lines, play.heard, play.announced) == ([], ["chain.corroborated"], set())
+
+    async def again(later):
+        await later.settle()
+        assert later.events() == [("chain.corroborated", "app/*")]
+
+    run(play.run, unheard)
+    later = Play(play.world, play.announced)
+    later.records = play.records
+    run(later.run, again)
+
+
+def test_a_flip_log_that_nobody_reads_silences_no_other_listener(play):
+    """The first line is not written for a minute; both flips are heard at once."""
+
+    async def story(play):
+        play.stalled = trio.Event()
+        await play.settle()
+        play.read("app/reader", "get", "app/db", pod="web-1")
+        await play.settle()
+        await trio.sleep(300)
+        assert (play.lines, play.heard) == ([], ["chain.corroborated", "chain.expired"])
+        play.stalled.set()
+        await play.settle()
+        assert play.events() == [("chain.corroborated", "app/*"), ("chain.expired", "app/*")]
 
     run(play.run, story)
 

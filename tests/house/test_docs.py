@@ -147,8 +147,9 @@ class _Places:
 def test_the_supervision_tree_is_the_one_that_runs() -> None:
     """The diagram names the children of the pipeline and of the edge, in the order in which they start, with their bounds."""
 
-    async def write(_line: str) -> None:
+    async def write(_line: str) -> bool:
         await trio.lowlevel.checkpoint()
+        return True
 
     parts = Parts(MemoryJournal(), ClusterModel(ttl_s=300.0), (), EndedRing(), write)
     places: Any = _Places()
