@@ -349,6 +349,27 @@ def test_half_a_body_is_given_up(http2: bool) -> None:
     assert run(main, real_time=True) == (408, 0)
 
 
+def test_a_body_that_stalls_ends_no_other_batch_of_its_connection() -> None:
+    """One stream is given up while a batch beside it waits for its commit: that one is answered 200, and so is a later one."""
+
+    async def main() -> list[int]:
+        bench = Bench(Cap(body_timeout_s=0.2))
+        bench.store.holds = trio.Event()
+        async with served(bench.app) as server, h2_client(server) as client:
+            stalled = await client.open("/", **AUTHORIZED)
+            await client.send(stalled, b"{")
+            beside = await client.open("/", **AUTHORIZED)
+            await client.send(beside, b"beside", end=True)
+            statuses = [(await client.answer(stalled)).status]
+            bench.store.holds.set()
+            statuses.append((await client.answer(beside)).status)
+            later = await client.open("/", **AUTHORIZED)
+            await client.send(later, b"later", end=True)
+            return [*statuses, (await client.answer(later)).status]
+
+    assert run(main, real_time=True) == [408, 200, 200]
+
+
 async def _trickle(stream: trio.abc.Stream) -> None:
     try:
         while True:

@@ -42,8 +42,8 @@ class Http2Answers(H2Protocol):
         self._over = trio.Event()
         self._answered: dict[int, trio.Event] = {}
         """Streams whose answer is on its way; the event is set when it is on the wire, or never will be."""
-        self._ending: set[int] = set()
-        """Streams with whose answer the connection ends, as HTTP/1.1 says with `connection: close`."""
+        self._leaves = False
+        """Whether an answer said `connection: close`: the connection ends once nothing is in flight any more."""
         self._newest = 0
 
     async def farewell(self) -> None:
@@ -66,7 +66,7 @@ class Http2Answers(H2Protocol):
         if isinstance(event, Response):
             headers = [(name, value) for name, value in event.headers if name.lower() not in _OF_HTTP1]
             if any(name.lower() == b"connection" and value.lower() == b"close" for name, value in event.headers):
-                self._ending.add(stream_id)
+                self._leaves = True
             status = (b":status", b"%d" % event.status_code)
             try:
                 self.connection.send_headers(stream_id, [status, *headers, *self.config.response_headers("h2")])
@@ -136,10 +136,12 @@ class Http2Answers(H2Protocol):
             self._reset(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
             await self._drop_buffer(stream_id)
         await self.has_data.set()
-        if stream_id in self._ending:
+        if self.streams:
+            return  # another batch of the same sender may be on its way: no answer ends more than its own stream
+        if self._leaves:
             await self.farewell()
             await self.send(Closed())
-        elif not self.streams:
+        else:
             await self.send(Updated(idle=True))
 
     async def send_task(self) -> None:
