@@ -34,7 +34,7 @@ class ParsedBatch(Struct, frozen=True):
     received_at: float
     events: int
     reads: tuple[Read, ...]
-    """Allowed reads, and the borrowed ones (Read.borrowed), which count as dropped."""
+    """Allowed reads; and, both counted as dropped, borrowed ones and ends of watches (Read.borrowed, Read.ends_only)."""
     dropped: dict[str, int] = field(default_factory=dict)
     error: str | None = None
     peer: str = ""

@@ -1,6 +1,6 @@
 """The dashboard listener's application: pages, API, event stream, metrics and health behind one gate, composed on one screen.
 
-Counterparts: web/listener.py serves it; web/app.py makes the sources and the access rules.
+Counterparts: web/listener serves it; web/edge.py makes the sources and the access rules.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version as installed_version
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ from web.listener.request import App
 from web.sources import Sources
 from web.tls import ServerTls
 
+EDGE: Final = "edge"
+"""The name of the listeners' supervisor."""
 EDGE_INTENSITY: Final = Intensity(max=20, within_s=60.0)
 """Listeners that fail: more patience than for the pipeline, and another number on purpose."""
 DASHBOARD_LIMITS: Final = Limits(drain_s=2.0)
@@ -60,7 +63,7 @@ class Edge:
         """The listeners that are wanted; the dashboard first, so that a start can be watched."""
         made = {"dashboard": self._dashboard, "audit": self._audit, "behavior": self._behavior}
         children = tuple(made[name](sockets[name]) for name in made if name in sockets)
-        return SupervisorSpec("edge", children, intensity=EDGE_INTENSITY)
+        return SupervisorSpec(EDGE, children, intensity=EDGE_INTENSITY)
 
     def _context(self, *, with_client_ca: bool) -> ssl.SSLContext | None:
         return None if self._tls is None else self._tls.context(with_client_ca=with_client_ca)
@@ -70,7 +73,8 @@ class Edge:
         return Guard(tokens, rate_per_s=s.rate_per_s, burst=s.rate_burst, max_body_bytes=s.max_body_bytes)
 
     def _audit(self, bound: BoundSocket) -> Child:
-        tokens = _tokens(self._settings, "audit", "INGEST")
+        name = "audit"
+        tokens = _tokens(self._settings, name, "INGEST")
         guard = self._guard(tokens)
         app = make_audit_app(
             self._refs.parser,
@@ -80,14 +84,14 @@ class Edge:
             self._settings,
             self._drain.is_set,
             now=self._system.clock.now,
-            unusable=self._dead_letter,
+            unusable=partial(self._dead_letter, name),
         )
-        return self._ingest("audit", bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
+        return self._ingest(name, bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
 
-    def _dead_letter(self, digest: str, size: int, _peer: str, _why: str) -> None:
+    def _dead_letter(self, child: str, digest: str, size: int, _peer: str, _why: str) -> None:
         """An unreadable body among the dead letters: by hash and size, never by content."""
         letter = f"body sha256:{digest} of {size} B"
-        where = f"/{self._system.name}/edge/audit"
+        where = f"/{self._system.name}/{EDGE}/{child}"
         self._system.dead_letters.add(DeadLetter(self._system.clock.now(), where, letter, Reason.UNREADABLE))
 
     def _behavior(self, bound: BoundSocket) -> Child:

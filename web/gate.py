@@ -3,12 +3,12 @@
 An ASGI middleware around the Quart app, so that it also holds for what the framework answers by itself.
 Order: path is public (three) -> answered to anyone; Host -> 421; login, logout, static -> no credential needed;
 otherwise a session cookie or `Authorization: Bearer`, where a viewer token is configured -> 401 (JSON, or the login page).
-Never a token in a URL. Counterparts: web/dashboard.py composes; web/sessions.py keeps the sessions; web/guard.py the credentials.
+Wrong tokens are limited by address (429); that costs a right one in the header nothing. Never a token in a URL.
+Counterparts: web/dashboard.py composes; web/sessions.py keeps the sessions; web/credentials.py the credentials.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ import trio
 from web.asgi import App, Receive, Scope, Send, answer, cookie_of, dressed, headers_of, read_body
 from web.sessions import Failures, Sessions, SessionsStatistics, statistics
 
-__all__ = ["FORM_MAX_BYTES", "PUBLIC_PATHS", "Access", "Gate", "TokenCheck", "host_name", "is_loopback"]
+__all__ = ["FORM_MAX_BYTES", "PUBLIC_PATHS", "Access", "Gate", "TokenCheck", "host_name"]
 
 PUBLIC_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz"})
 """Answered without a token and under any Host (kubelet probes use the pod's address); no name of the cluster in them."""
@@ -34,7 +34,7 @@ FORM_TIMEOUT_S: Final = 10.0
 
 
 class TokenCheck(Protocol):
-    """What is needed of the viewers' credentials (web/guard.py)."""
+    """What is needed of the viewers' credentials (web/credentials.py)."""
 
     def check(self, token: bytes) -> str | None:
         """The credential's name if the token is right, else None; takes the same time for both."""
@@ -67,14 +67,6 @@ class Access:
     def statistics(self) -> SessionsStatistics:
         """Sessions and wrong tokens."""
         return statistics(self.sessions, self.failures)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this name or address is this machine's loopback."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def host_name(header: bytes) -> str | None:
@@ -143,7 +135,8 @@ class Gate:
         wait_s, right = 0.0, False
         if offered:
             scheme, _, token = offered[0].partition(b" ")
-            wait_s, right = self._try(scope, token.strip() if scheme.lower() == b"bearer" else b"")
+            right = scheme.lower() == b"bearer" and self._is_right(token.strip())
+            wait_s = 0.0 if right else self._count_wrong(scope)
         if right:
             await self._app(scope, receive, send)
         elif wait_s:
@@ -187,29 +180,30 @@ class Gate:
             return
         form = parse_qs(body.decode("latin-1"))
         target = _own_path(form.get("next", ["/"])[0])
-        wait_s, right = self._try(scope, form.get("token", [""])[0].strip().encode("utf-8", "surrogateescape"))
-        if right:
+        wait_s = self._access.failures.wait_s(_peer(scope), self._now())  # a form can wait, even with a right token
+        if not wait_s and self._is_right(form.get("token", [""])[0].strip().encode("utf-8", "surrogateescape")):
             session = self._access.sessions.open(self._now())
             cookie = self._set_cookie(session, int(self._access.sessions.ttl_s))
             await answer(send, receive, 303, b"", (b"location", target.encode("latin-1", "replace")), cookie)
             return
+        wait_s = wait_s or self._count_wrong(scope)
         wrong = f"Too many wrong tokens. Try again in {int(wait_s) + 1} s." if wait_s else "That is no viewer token."
         page = self._login_page(target, wrong).encode()
         extra = ((b"retry-after", b"%d" % (int(wait_s) + 1)),) if wait_s else ()
         status = 429 if wait_s else 401
         await answer(send, receive, status, page, (b"content-type", b"text/html; charset=utf-8"), *extra)
 
-    def _try(self, scope: Scope, token: bytes) -> tuple[float, bool]:
-        """(seconds to wait, right): a peer with too many failures is not told whether its token is right."""
-        access, now = self._access, self._now()
-        peer = str((scope.get("client") or ("",))[0])
-        wait_s = access.failures.wait_s(peer, now)
-        if wait_s:
-            return wait_s, False
-        if access.credentials is None or (token and access.credentials.check(token) is not None):
-            return 0.0, True
-        access.failures.count(peer, now)
-        return 0.0, False
+    def _is_right(self, token: bytes) -> bool:
+        credentials = self._access.credentials
+        return credentials is None or (bool(token) and credentials.check(token) is not None)
+
+    def _count_wrong(self, scope: Scope) -> float:
+        """Counts a wrong token of this peer: 0.0; where it is over the bound already, after how many seconds it may try again."""
+        failures, peer, now = self._access.failures, _peer(scope), self._now()
+        wait_s = failures.wait_s(peer, now)
+        if not wait_s:
+            failures.count(peer, now)
+        return wait_s
 
     def _session_of(self, scope: Scope) -> str | None:
         session = cookie_of(scope, self._access.cookie)
@@ -219,6 +213,10 @@ class Gate:
         secure = "; Secure" if self._access.tls else ""
         text = f"{self._access.cookie}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
         return (b"set-cookie", text.encode())
+
+
+def _peer(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def _own_path(target: str) -> str:

@@ -22,7 +22,7 @@ from actors.engine.core import Engine
 from actors.engine.listing import Listing
 from actors.engine.queries import LIMIT_MAX, BadCursor, ChainsQuery, ChainView, EvidenceQuery, EvidenceView
 from actors.messages import AccountPods, EvidenceChanged
-from actors.parser import parse_body
+from actors.parser import has_lines, parse_body
 from actors.store.window import Window
 from web.ask import chain_rows, table
 from web.logs import escaped, logger
@@ -71,8 +71,8 @@ def run_replay(logs: Sequence[Path], clusters: Sequence[Path]) -> Replay:
     window = Window(TTL_S, OBSERVATIONS_MAX, epoch=1)
     events, reads, dropped = 0, 0, Counter[str]()
     for file in logs:
-        for body in _bodies(file):
-            batch = parse_body(body, now)
+        for body, as_lines in _bodies(file):
+            batch = parse_body(body, now, as_lines=as_lines)
             if batch.error is not None:
                 log.warning("part of a log is not audit events", file=str(file), error=batch.error)
             events += batch.events
@@ -128,20 +128,23 @@ def _timeless_chain(chain: ChainView) -> ChainView:
 # --- reading logs --------------------------------------------------------------------------------------------------------
 
 
-def _bodies(file: Path) -> Iterator[bytes]:
-    """The log in parts that the parser takes: some lines each, or the whole of a log that is one document."""
+def _bodies(file: Path) -> Iterator[tuple[bytes, bool]]:
+    """The log in parts that the parser takes: some lines each (True), or the whole of a log that is one document."""
     try:
         with _opened(file) as opened:
-            first = opened.readline(LINE_BYTES_MAX)
-            if _is_document(first):
-                yield from _some_lines(first, opened)
+            # Which of the two it is cannot be told from the first line alone: that can be cut off by a rotation.
+            head = opened.readline(LINE_BYTES_MAX)
+            head += opened.read(CHUNK_BYTES) + opened.readline(LINE_BYTES_MAX)
+            if has_lines(head):
+                yield head, True
+                yield from ((part, True) for part in _some_lines(opened))
                 return
             rest = opened.read(WHOLE_BYTES_MAX)
     except (OSError, EOFError) as error:
         raise ReplayError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
     if len(rest) >= WHOLE_BYTES_MAX:
         raise ReplayError(f"{file}: one document of more than {WHOLE_BYTES_MAX >> 30} GiB; give it as JSON lines")
-    yield first + rest
+    yield head + rest, False
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -150,24 +153,9 @@ def _opened(file: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(file)) if packed else file.open("rb")
 
 
-def _is_document(line: bytes) -> bool:
-    """Whether this line is a whole JSON document, as in a log of JSON lines."""
-    try:
-        msgspec.json.decode(line, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
-
-
-def _some_lines(first: bytes, rest: IO[bytes]) -> Iterator[bytes]:
-    part, size = [first], len(first)
-    while line := rest.readline(LINE_BYTES_MAX):
-        if size + len(line) > CHUNK_BYTES:
-            yield b"".join(part)
-            part, size = [], 0
-        part.append(line)
-        size += len(line)
-    yield b"".join(part)
+def _some_lines(opened: IO[bytes]) -> Iterator[bytes]:
+    while part := opened.read(CHUNK_BYTES):
+        yield part + opened.readline(LINE_BYTES_MAX)
 
 
 # --- writing -----------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Where the API, the pages and the metrics have what they show from: the actors' refs, the tree, the event hub, the clock.
 
 One record is handed in; nothing here keeps state. A part that does not answer is a value to the faces (Unanswered), never a 500.
-Counterparts: web/app.py makes it; web/api.py, web/pages.py and web/metrics.py read from it.
+Counterparts: web/edge.py makes it; web/api.py, web/pages.py and web/metrics.py read from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TLS for the listeners: the server's context, and taking up changed files without dropping a connection.
 
 Counterparts: web/localca.py makes the files where none are configured; web/listener takes `ServerTls.context` for each new
-connection; web/app.py makes one `ServerTls` for all listeners.
+connection; web/app.py makes one `ServerTls`, web/edge.py gives it to the listeners.
 """
 
 from __future__ import annotations
@@ -60,12 +60,16 @@ def server_context(files: TlsFiles, *, client_ca: Path | None = None) -> ssl.SSL
     except (OSError, ssl.SSLError) as error:
         raise TlsError(f"the certificate {files.certificate} with the key {files.key}: {_why(error)}") from error
     if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except (OSError, ssl.SSLError) as error:
-            raise TlsError(f"PROTECTOR_TLS_CLIENT_CA {client_ca}: {_why(error)}") from error
-        context.verify_mode = ssl.CERT_REQUIRED
+        _demand_certificate(context, client_ca)
     return context
+
+
+def _demand_certificate(context: ssl.SSLContext, client_ca: Path) -> None:
+    try:
+        context.load_verify_locations(client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(f"PROTECTOR_TLS_CLIENT_CA {client_ca}: {_why(error)}") from error
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 def _why(error: OSError) -> str:
@@ -145,6 +149,8 @@ class ServerTls:
         return TlsStatistics(str(self._files.certificate), self._not_after, self._reloads, self._failures)
 
     def _load(self, now: float) -> None:
+        if self._client_ca is not None:  # looked at first: a start that is refused makes no files
+            _demand_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._client_ca)
         files = self._configured or ensure_local_certificate(self._folder, self._names, now=now)
         self._files = files
         seen = self._signature()

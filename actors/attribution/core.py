@@ -74,7 +74,7 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
     signals = []
     if all(pod.gone_at is not None and pod.gone_at < at for pod in makers):
         signals.append(Signal.GONE_POD)
-    if _is_foreign(observation.last.source_ip, makers):
+    if _any_foreign(observation, claim, roster, now):
         signals.append(Signal.FOREIGN_SOURCE_IP)
     attribution = Attribution.EXACT if claim.uid is not None else Attribution.NAMED
     return Evidence(observation, attribution, workloads, names, _signals(observation, signals))
@@ -83,7 +83,14 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
 def attribute_again(earlier: Evidence, observation: Observation, roster: Roster, now: float) -> Evidence:
     """As `attribute`, given what the same roster said of an earlier read of the same observation: mostly the same."""
     last, before = observation.last, earlier.observation
-    if roster.steady and last.source_ip == before.last.source_ip and observation.first_read is before.first_read:
+    sources = observation.sources
+    if (
+        roster.steady
+        and last.source_ip == before.last.source_ip
+        and observation.first_read is before.first_read
+        and len(sources) < 2  # of several, some may have ended
+        and sources == before.sources
+    ):
         return Evidence(observation, earlier.attribution, earlier.workloads, earlier.pods, earlier.signals)
     return attribute(observation, roster, now)
 
@@ -124,6 +131,17 @@ def _summary(pods: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
     if len(pods) == 1:
         return (pods[0].workload,), (pods[0].name,)
     return tuple(sorted({pod.workload for pod in pods})), tuple(sorted({pod.name for pod in pods})[:PODS_SHOWN_MAX])
+
+
+def _any_foreign(observation: Observation, claim: PodClaim, roster: Roster, now: float) -> bool:
+    """Whether any live read came from elsewhere than the claimed pods: one by the pod itself does not hide it.
+
+    Of what is not live the newest read is judged. An address that ends is noticed with the next change of the observation.
+    """
+    live = [source for source in observation.seen_from if source.live_until > now]
+    if not live:
+        return _is_foreign(observation.last.source_ip, _claimed(claim, roster, min(observation.last.at, now)))
+    return any(_is_foreign(source.address, _claimed(claim, roster, min(source.at, now))) for source in live)
 
 
 def _is_foreign(source_ip: str | None, makers: list[Pod]) -> bool:

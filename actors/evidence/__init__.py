@@ -35,6 +35,7 @@ from actors.evidence.observation import (
     NamedGrant,
     Observation,
     ObservationKey,
+    SeenSource,
     Signal,
     observation_key,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Scope",
     "SecretRead",
     "SecretReadSource",
+    "SeenSource",
     "Signal",
     "Verb",
     "Workload",

@@ -31,6 +31,16 @@ class NamedGrant(Struct, frozen=True, gc=False):
     live_until: float
 
 
+class SeenSource(Struct, frozen=True, gc=False):
+    """An address that live reads of this observation came from. Times: epoch seconds."""
+
+    address: str
+    live_until: float
+    """Until when a read from there is live."""
+    at: float
+    """When the newest of them was made."""
+
+
 class Observation(Struct, frozen=True, gc=False):
     """What the window holds of one (account, scope, verb, pod); a new value replaces it with every change. Times: epoch seconds."""
 
@@ -52,6 +62,16 @@ class Observation(Struct, frozen=True, gc=False):
     """The store's version at its last change."""
     first_read: bool = False
     """This account never read this Secret before, though history reaches back 24 h."""
+    sources: tuple[SeenSource, ...] = ()
+    """Where its live reads came from, newest first, at most 8 addresses. Of the first the times may be behind: see `seen_from`."""
+
+    @property
+    def seen_from(self) -> tuple[SeenSource, ...]:
+        """`sources` with the first brought up to date: as long as one address goes on reading, the window leaves it as it is."""
+        sources, last = self.sources, self.last
+        if not sources or last.verb == "watch" or sources[0].address != last.source_ip:
+            return sources
+        return (SeenSource(sources[0].address, self.live_until, last.at), *sources[1:])
 
     @property
     def account(self) -> Account:

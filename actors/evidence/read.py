@@ -49,3 +49,5 @@ class Read(Struct, frozen=True, gc=False, array_like=True):
     """The binding and role that `authorization.k8s.io/reason` says allowed it."""
     borrowed: bool = False
     """Made as somebody else (impersonation): kept and shown, corroborates nothing."""
+    ends_only: bool = False
+    """Not a read: only says that the watch it belongs to has ended, which did not end well (so that the item was dropped)."""

@@ -12,7 +12,7 @@ Who may import whom inside:
 from __future__ import annotations
 
 from actors.parser.actor import ParserActor, ParserStatistics
-from actors.parser.core import ITEMS_MAX, WHOLE_BYTES_MAX, parse_body, parse_whole
+from actors.parser.core import ITEMS_MAX, WHOLE_BYTES_MAX, has_lines, parse_body, parse_whole
 from actors.parser.memo import MemoStatistics
 from actors.parser.rule import Drop
 
@@ -23,6 +23,7 @@ __all__ = [
     "MemoStatistics",
     "ParserActor",
     "ParserStatistics",
+    "has_lines",
     "parse_body",
     "parse_whole",
 ]

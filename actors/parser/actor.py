@@ -23,6 +23,10 @@ LOOP_BYTES_MAX: Final = 64 * 1024
 """Longest body that is split on the loop; longer ones are split in a thread, one at a time. At the worst takes 25 ms."""
 
 
+LOOP_LINES_MAX: Final = 1_000
+"""Most lines of a body that is split on the loop: each can be tried as a document."""
+
+
 class ParserStatistics(Struct, frozen=True):
     """What this incarnation has parsed; `memos` are the process's."""
 
@@ -55,7 +59,7 @@ class ParserActor(Actor):
     async def _parse(self, message: ParseBody) -> ParsedBatch:
         body, received_at, peer = message.body, message.received_at, message.peer
         batch = parse_whole(body, received_at, peer)
-        if batch is None and len(body) <= LOOP_BYTES_MAX:
+        if batch is None and len(body) <= LOOP_BYTES_MAX and body.count(b"\n") <= LOOP_LINES_MAX:
             batch = parse_body(body, received_at, peer)
         elif batch is None:
             self._in_thread += 1
@@ -65,7 +69,7 @@ class ParserActor(Actor):
             )
         self._bodies += 1
         self._events += batch.events
-        self._reads += len(batch.reads)
+        self._reads += sum(not read.ends_only for read in batch.reads)
         self._errors += batch.error is not None
         return batch
 

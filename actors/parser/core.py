@@ -6,22 +6,24 @@ Two rules:
 
 A body is decoded in one typed step (views). Where that fails, or the body is so large that it would hold up every other task, the
 scanner splits it, and each item is decoded alone. What cannot be read even so is `malformed`; where the JSON itself ends too early or
-makes no sense, what was found until there counts and the error says where. Of JSON lines each line is a document of its own.
+makes no sense, what was found until there counts and the error says where. Of JSON lines each line is a document of its own; which
+bodies are such is not told by any one line, so that a bad line costs itself only, wherever it stands.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from actors.evidence import Read
 from actors.messages import ParsedBatch
 from actors.parser.reads import at_of, plain_read_of, read_of
-from actors.parser.rule import Drop, is_borrowed, judge
+from actors.parser.rule import Drop, ends_watch, is_borrowed, judge
 from actors.parser.scan import Cursor, ScanError, Why, skip_space, spans_without
 from actors.parser.shapes import EVENT_KEYS, Head, Holds, Items, head_of, shape_of, why_not
 from actors.parser.views import Body, Item, decode_body, decode_item, decode_text
@@ -38,6 +40,7 @@ OBJECTS: Final = frozenset({"requestObject", "responseObject"})
 """The members of an event that are never needed, can be huge or hostile, and can hold a Secret's value."""
 
 _BRACE = ord("{")
+_BOM = b"\xef\xbb\xbf"  # some editors and shells put it before UTF-8
 
 
 class _Tally:
@@ -81,6 +84,9 @@ class _Tally:
             self.drop(reason)
             if reason is Drop.IMPERSONATED and is_borrowed(item):
                 reads.append(read_of(item, received_at, staged_at, borrowed=True))
+            elif ends_watch(item, reason):
+                borrowed = item.impersonated_user is not None
+                reads.append(replace(read_of(item, received_at, staged_at, borrowed=borrowed), ends_only=True))
         self.newest_at = max(newest, at_of(newest_plain) or 0.0) or None
 
     def add_all(self, other: _Tally) -> None:
@@ -92,13 +98,23 @@ class _Tally:
         self.newest_at = max(self.newest_at or 0.0, other.newest_at or 0.0) or None
 
     @property
+    def unreadable(self) -> int:
+        """How many items could not be read."""
+        return self.dropped.get(Drop.MALFORMED.value, 0)
+
+    @property
+    def readable(self) -> int:
+        """How many items could be read, whether they are reads or not."""
+        return self.events - self.unreadable
+
+    @property
     def room(self) -> int:
         """How many more items are read."""
         return ITEMS_MAX - self.events
 
 
-def parse_body(body: bytes, received_at: float, peer: str = "") -> ParsedBatch:
-    """What one body holds, whatever it is. `received_at`: epoch seconds.
+def parse_body(body: bytes, received_at: float, peer: str = "", *, as_lines: bool = False) -> ParsedBatch:
+    """What one body holds, whatever it is. `received_at`: epoch seconds. `as_lines`: it is known to be JSON lines.
 
     Blocks: some 6 ms a MiB of ordinary events, 20 ms where they must be split, and 0.4 s for the worst MiB that can be made. While a
     body is split, other threads get their turn. Safe in any thread.
@@ -106,14 +122,18 @@ def parse_body(body: bytes, received_at: float, peer: str = "") -> ParsedBatch:
     batch = parse_whole(body, received_at, peer)
     if batch is not None:
         return batch
-    tally = _Tally(received_at)
-    error = _take_lines(body, tally) if _has_lines(body) else _take_parts(body, 0, len(body), tally)
+    _, tally, error = _split(body, received_at, as_lines=as_lines)
     return _batch_of(body, peer, tally, error)
+
+
+def has_lines(body: bytes) -> bool:
+    """Whether this, whole or the beginning of something longer, is taken for JSON lines, and not for one document."""
+    return _split(body, 0.0)[0]
 
 
 def parse_whole(body: bytes, received_at: float, peer: str = "") -> ParsedBatch | None:
     """What parse_body answers where one decode is enough for it; None where it takes splitting, which can take long."""
-    view = decode_body(body) if len(body) <= WHOLE_BYTES_MAX else None
+    view = decode_body(body.removeprefix(_BOM)) if len(body) <= WHOLE_BYTES_MAX else None
     if view is None:
         return None
     tally = _Tally(received_at)
@@ -145,33 +165,51 @@ def _take_view(view: Body, tally: _Tally) -> str | None:
 # --- JSON lines --------------------------------------------------------------------------------------------------
 
 
+def _split(body: bytes, received_at: float, *, as_lines: bool = False) -> tuple[bool, _Tally, str | None]:
+    """Whether the body is JSON lines, what it holds, and the error.
+
+    It is where its first line is a document, which no first line of a longer one is. Else both ways are tried, and the one that
+    finds more readable items is right: of one document, however it is laid out, cut or poisoned, lines are hardly ever events; of
+    lines, one document has what its first line has.
+    """
+    first, second = (*islice(_lines(body), 2), None, None)[:2]
+    lines, document = _Tally(received_at), _Tally(received_at)
+    if as_lines or (first is not None and second is not None and _decoded_line(body, *first) is not None):
+        return True, lines, _take_lines(body, lines)[1]
+    start = len(_BOM) if body.startswith(_BOM) else 0
+    error = _take_parts(body, start, len(body), document)
+    if second is None or (error is None and not document.unreadable):
+        return False, document, error
+    whole, lines_error = _take_lines(body, lines)
+    # Where nothing at all is readable, a document that makes sense as JSON is one, and so are lines.
+    if lines.readable > document.readable or (error is not None and not document.events and whole):
+        return True, lines, lines_error
+    return False, document, error
+
+
 def _lines(body: bytes) -> Iterator[tuple[int, int]]:
-    """Where each line that is not blank begins and ends."""
+    """Where each line that is not blank begins and ends, without the mark before it that some files begin with."""
     pos = skip_space(body, 0, len(body))
     while pos < len(body):
         newline = body.find(b"\n", pos)
         end = newline if newline >= 0 else len(body)
-        yield pos, end
+        yield pos + len(_BOM) if body.startswith(_BOM, pos, end) else pos, end
         pos = skip_space(body, end, len(body))
 
 
-def _has_lines(body: bytes) -> bool:
-    """Whether this is several documents, a line each, and not one that was written over several lines."""
-    first, second = islice(chain(_lines(body), repeat(None)), 2)
-    if first is None or second is None or body[second[0]] != _BRACE:
-        return False
-    return body[slice(*first)].rstrip().endswith(b"}") or body[first[0]] not in b"{["
+def _decoded_line(body: bytes, start: int, end: int) -> Body | None:
+    return decode_body(body[start:end]) if end - start <= WHOLE_BYTES_MAX else None
 
 
-def _take_lines(body: bytes, tally: _Tally) -> str | None:
-    """Count each line as a document; what is no JSON costs its own line only."""
+def _take_lines(body: bytes, tally: _Tally) -> tuple[int, str | None]:
+    """Count each line as a document; what is no JSON costs its own line only. How many lines were read to the end, and the error."""
     lines = failed = 0
     first_error: str | None = None
     for start, end in _lines(body):
         if lines >= ITEMS_MAX or tally.room <= 0:
-            return f"only the first {lines} lines of a body are read"
+            return lines - failed, f"only the first {lines} lines of a body are read"
         lines += 1
-        view = decode_body(body[start:end]) if end - start <= WHOLE_BYTES_MAX else None
+        view = _decoded_line(body, start, end)
         events = tally.events
         error = _take_view(view, tally) if view is not None else _take_parts(body, start, end, tally)
         if error is not None:
@@ -179,7 +217,9 @@ def _take_lines(body: bytes, tally: _Tally) -> str | None:
             first_error = first_error or f"{error} (line at byte {start})"
             if view is None and tally.events == events:
                 tally.drop(Drop.MALFORMED)  # it was a line of the log, whatever is left of it
-    return f"{failed} of {lines} lines could not be read to the end; the first: {first_error}" if failed else None
+    if failed:
+        first_error = f"{failed} of {lines} lines could not be read to the end; the first: {first_error}"
+    return lines - failed, first_error
 
 
 # --- part by part ------------------------------------------------------------------------------------------------

@@ -36,12 +36,12 @@ class Holder(Struct, frozen=True, gc=False):
     node: str | None
 
 
-def is_impossible_account(username: str) -> bool:
-    """Whether this is written as a ServiceAccount's user name, but with names that Kubernetes does not allow."""
-    if not username.startswith(PREFIX) or accounts[username] is not None:
+def is_overlong_account(username: str) -> bool:
+    """Whether this begins as a ServiceAccount's user name, but with names longer than Kubernetes allows."""
+    if not username.startswith(PREFIX):
         return False
     namespace, _, name = username[len(PREFIX) :].partition(":")
-    return bool(namespace and name) and ":" not in name
+    return len(namespace) > LABEL_MAX or len(name) > NAME_MAX
 
 
 def _account(username: str) -> Account | None:

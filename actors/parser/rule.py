@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
-from actors.parser.names import accounts, holders, is_impossible_account, scopes
+from actors.parser.names import accounts, holders, is_overlong_account, scopes
 from actors.parser.views import Item
 
 READ_VERBS: Final = frozenset({"get", "list", "watch"})
@@ -48,13 +48,18 @@ def _is_no_secret(item: Item) -> bool:
 
 
 def _has_impossible_names(item: Item) -> bool:
+    """Whether a name is longer than Kubernetes allows, or one of the request is none that it allows.
+
+    It stands behind the rows for other verbs and resources, whose names have other rules (`system:node`, paths, 300 characters):
+    only what asks for Secrets is held to these. A caller with invalid names of a possible length is simply no account.
+    """
     ref, user = item.object_ref, item.user
     if ref is not None and scopes[ref.namespace, ref.name] is None:
         return True
     if user is None:
         return False
     username, extra = user.username, user.extra
-    if username is not None and accounts[username] is None and is_impossible_account(username):
+    if username is not None and accounts[username] is None and is_overlong_account(username):
         return True
     return extra is not None and holders[extra.pod_name, extra.pod_uid, extra.node_name] is None
 
@@ -108,6 +113,10 @@ RULES: Final[tuple[tuple[Drop, Callable[[Item], bool]], ...]] = (
     (Drop.FAILED, _is_failed),
     (Drop.CLOSED_EARLY, _is_closed_early),
 )
+_NOT_WELL: Final = frozenset({Drop.STAGE, Drop.IMPERSONATED, Drop.NOT_FOUND, Drop.FAILED, Drop.CLOSED_EARLY})
+"""Reasons for which also the end of a watch is dropped that was let through when it began."""
+_ENDS: Final = frozenset({"ResponseComplete", "Panic", "", None})
+"""Stages behind which nothing comes (k8s.io/apiserver pkg/apis/audit/v1/types.go)."""
 _BEHIND_IMPERSONATED: Final = RULES[[drop for drop, _ in RULES].index(Drop.IMPERSONATED) + 1 :]
 
 
@@ -117,6 +126,16 @@ def judge(item: Item) -> Drop | None:
         if applies(item):
             return drop
     return None
+
+
+def ends_watch(dropped: Item, reason: Drop) -> bool:
+    """Whether an item dropped for this reason is no read, and yet the end of a watch that began as one."""
+    return (
+        reason in _NOT_WELL
+        and dropped.verb == "watch"
+        and dropped.stage in _ENDS
+        and not (_is_no_account(dropped) or _is_denied(dropped))
+    )
 
 
 def is_borrowed(impersonated: Item) -> bool:

@@ -1,4 +1,4 @@
-"""Splits JSON into its parts without reading them: no recursion, whatever the nesting, and time linear in the length.
+"""Splits JSON into its parts without reading them: nesting is a counter and no recursion, and time is linear in the length.
 
 Used where the typed decode of a whole body fails or would take too long. It finds where values begin and end; whether a value is
 sound is for the decode of that value alone to say. Brackets of both kinds are taken alike: an item whose brackets do not pair
@@ -17,8 +17,6 @@ from actors.parser.views import decode_text
 
 HOP_BYTES_MAX: Final = 1024 * 1024
 """Most bytes that one hop may look at; takes 2 to 10 ms."""
-DEPTH_MAX: Final = 20_000
-"""Deepest nesting that is followed; the API server itself refuses objects deeper than 10,000 (encoding/json)."""
 MEMBERS_MAX: Final = 1_000
 """Most members of one object that are looked at; an event has about twenty."""
 
@@ -37,6 +35,8 @@ _flat_value = re.compile(_flat(_FLAT_LEVELS), re.DOTALL)
 _flat_values = re.compile(rb"(?:" + _BETWEEN + rb"|" + _flat(_FLAT_LEVELS) + rb")*+", re.DOTALL)
 _shallow_values = re.compile(rb"(?:" + _BETWEEN + rb"|" + _flat(1) + rb")*+", re.DOTALL)
 _opens, _closes = re.compile(rb"[\[{]++"), re.compile(rb"[\]}]++")
+_unclosed = re.compile(rb'(?:[^"\]}]++|"' + _INSIDE_TEXT + rb'")*+', re.DOTALL)
+_text = re.compile(rb'"' + _INSIDE_TEXT + rb'"', re.DOTALL)
 _inside_text = re.compile(_INSIDE_TEXT, re.DOTALL)
 _scalar = re.compile(rb'[^\s,:"\[\]{}]++')
 _space = re.compile(rb"[ \t\r\n]*+")
@@ -51,7 +51,6 @@ class Why(enum.Enum):
     CUT_SHORT = "cut short: the body ends inside what begins"
     NOT_JSON = "not JSON"
     NO_OBJECT = "no JSON object"
-    TOO_DEEP = f"nested deeper than {DEPTH_MAX} levels"
     TOO_MANY = "more members or items than are read"
 
 
@@ -139,10 +138,10 @@ class Cursor:
                 pos = hop + run
                 depth -= run
             elif found in b"[{" and hop - pos <= HOP_BYTES_MAX // 2:  # no flat value, though the hop had room for one
-                pos = _hop(_opens, body, hop, end)
-                depth += pos - hop
-                if depth > DEPTH_MAX:
-                    raise ScanError(Why.TOO_DEEP, start)
+                # Very deep inside, all that opens before the next close is counted at once.
+                pos = _hop(_opens if depth <= _FLAT_LEVELS else _unclosed, body, hop, end)
+                opened = _text.sub(b"", body[hop:pos])
+                depth += opened.count(b"[") + opened.count(b"{")
             else:
                 pos = hop
         return pos

@@ -1,7 +1,8 @@
 """The store: the TTL window of reads, its journal, history. Pure core (window.py, ledger.py), journals, and the store's actor.
 
-Inside: key -> watches -> entry -> calendar, partition -> entries -> window; window, history, digests -> ledger; records -> journal
--> memory, database; database -> sqlite; ledger, journal -> writer -> actor. Only writer and actor know the runtime.
+Inside: sources, key -> watches -> entry -> calendar, partition -> entries -> window; window, history, digests -> ledger; records ->
+journal -> senders, queries -> tally -> memory, ledger; database -> sqlite; ledger, journal -> writer -> actor. Only writer and actor
+know the runtime.
 """
 
 from __future__ import annotations

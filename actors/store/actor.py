@@ -32,7 +32,6 @@ from actors.runtime import Actor, ActorDead, MailboxFull, MailboxPolicy, Timer
 from actors.store.journal import Journal
 from actors.store.ledger import Ledger
 from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
-from actors.store.senders import Senders
 from actors.store.writer import Writer
 
 log = structlog.get_logger("protector.store")
@@ -88,8 +87,8 @@ class StoreActor(Actor):
         super().__init__()
         self._journal = journal
         self._router = router
-        self._ledger = Ledger(ttl_s, capacity, history_days, epoch=0)
-        self._senders = Senders()
+        self._ledger = Ledger(ttl_s, capacity, history_days, epoch=0, tally=journal.tally)
+        self._senders = journal.tally.senders
         self._announced: set[str] = set()
         self._timer: Timer | None = None
         self._armed_for = 0.0
@@ -107,6 +106,7 @@ class StoreActor(Actor):
         ledger.window.epoch = int(clock.now() * 1000) * 1000 + head.opens % 1000
         self._announced = set(head.announced)
         ledger.begin(head)
+        self._senders.remember(head.last_batch_at, head.lag_s)
         page = await self._journal.read(None)
         while True:
             for _ in ledger.restore(page):

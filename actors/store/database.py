@@ -18,7 +18,7 @@ import msgspec
 from actors.evidence import Account, ObservationKey, Read, Scope
 from actors.messages import BatchAnswer
 from actors.store.journal import JournalError, JournalUnavailable
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard
 
 T = TypeVar("T")
 
@@ -111,7 +111,13 @@ class Database:
         self._folded = (first or last + 1) - 1
         self.records = db.execute("SELECT count(*) FROM batch").fetchone()[0]
         self._measure(db, count_rows=True)
-        return Head(max(last, int(meta.get("last_seq", 0))), meta.get("since"), keys)
+        return Head(
+            max(last, int(meta.get("last_seq", 0))),
+            meta.get("since"),
+            keys,
+            last_batch_at=meta.get("last_batch_at"),
+            lag_s=meta.get("lag_s"),
+        )
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
@@ -173,6 +179,9 @@ class Database:
             )
             for record in records
         ]
+        # beside the batches, which are forgotten some time: how long nothing was heard must be known for longer
+        last_batch_at, lag_s = last_heard(records)
+        heard = [(n, v) for n, v in (("last_batch_at", last_batch_at), ("lag_s", lag_s)) if v is not None]
 
         def write(db: sqlite3.Connection) -> None:
             if self._doubt:
@@ -180,6 +189,7 @@ class Database:
             db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", rows)
             if self.records == 0:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('since', ?)", (rows[0][2],))
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", heard)
 
         if rows:
             self._transaction(write)

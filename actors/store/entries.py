@@ -74,6 +74,8 @@ class Entries:
         self._calendar = Calendar()
         self._lingering: deque[tuple[float, Entry]] = deque()
         self._closed = ClosedWatches(ttl_s)
+        self._ended_unseen = ClosedWatches(ttl_s)
+        """Ends of watches of which nothing else came yet."""
         self._serial = 0
         self._expired = self._linger_overflows = self._watch_overflows = 0
 
@@ -261,5 +263,5 @@ class Entries:
             expired=self._expired,
             linger_overflows=self._linger_overflows,
             watch_overflows=self._watch_overflows,
-            closed_overflows=self._closed.overflows,
+            closed_overflows=self._closed.overflows + self._ended_unseen.overflows,
         )

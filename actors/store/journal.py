@@ -8,11 +8,14 @@ nothing is written behind the back of the next one. Implementations: memory.py, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from actors.store.records import Cursor, Drop, Fold, Head, Page, Record
+
+if TYPE_CHECKING:
+    from actors.store.tally import Tally  # it counts in StoreStatus's words, and those speak of journals
 
 
 class JournalError(Exception):
@@ -44,6 +47,8 @@ class Journal(Protocol):
 
     fold_reads: int
     """Reads that are kept as records before rows are made of them: what a reload has to apply, and what is kept at most."""
+    tally: Tally
+    """What incarnations hand to one another besides what is kept."""
 
     async def open(self) -> Head:
         """First call of each incarnation. Raises JournalError too."""

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from typing import Final, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from actors.evidence import Account, Read
 from actors.messages import BatchAnswer, ParsedBatch
@@ -22,6 +23,7 @@ from actors.store.history import History, Row, take
 from actors.store.key import Key, Place, key_of
 from actors.store.queries import StoreCounts
 from actors.store.records import Drop, Fold, Head, HistoryKey, Page, Record, StateRow
+from actors.store.tally import Tally
 from actors.store.watches import WatchId, watch_id
 from actors.store.window import COUNTED, KNOWN, LATE, Window
 
@@ -55,8 +57,13 @@ class Cut(Struct):
 class Ledger:
     """Everything that the store knows."""
 
-    def __init__(self, ttl_s: float, capacity: int, history_days: float, epoch: int) -> None:
-        """`ttl_s`: seconds of the window; `capacity`: live observations; `history_days`: how long an unseen row is kept."""
+    def __init__(
+        self, ttl_s: float, capacity: int, history_days: float, epoch: int, tally: Tally | None = None
+    ) -> None:
+        """`ttl_s`: seconds of the window; `capacity`: live observations; `history_days`: how long an unseen row is kept.
+
+        `tally`: where an earlier incarnation counted.
+        """
         self.history = History(history_days)
         self.window = Window(ttl_s, capacity, epoch, self.history.first_read)
         self.digests = Digests()
@@ -67,8 +74,7 @@ class Ledger:
         self.busy = False
         """A batch is being applied: no rows may be made now."""
         self._now = 0.0
-        self._counts = StoreCounts()
-        self._late = 0
+        self._tally = tally if tally is not None else Tally()
         self._old_rows: list[HistoryKey] = []
         self._pruning: Iterator[HistoryKey | None] | None = None
 
@@ -89,7 +95,7 @@ class Ledger:
         for at, read in enumerate(batch.reads, 1):
             if at % STEP_READS == 0:
                 yield
-            if read.borrowed:
+            if read.borrowed or read.ends_only:
                 continue
             reads += 1
             if read.verb == "watch" and self._is_over(read, overlay):
@@ -99,7 +105,7 @@ class Ledger:
                 overlay.lit.add((read.account, key))
                 new += 1
         answer = BatchAnswer(batch.events, reads, new, batch.dropped, False, batch.error)
-        return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads)
+        return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads, batch.newest_at)
 
     def _is_over(self, read: Read, overlay: Overlay) -> bool:
         """Whether it is the start of a watch whose end is in a batch before, or earlier in this one."""
@@ -111,38 +117,48 @@ class Ledger:
 
     def accept(self, record: Record) -> Iterator[None]:
         """Apply a durable record, and count it; yields between steps of STEP_READS reads, and is applied when it is through."""
-        yield from self._apply(record)
-        counts, answer = self._counts, record.answer
+        yield from self._apply(record, counted=True)
+
+    def _count(self, record: Record, late: int, evicted: int) -> None:
+        counts, answer = self._tally.counts, record.answer
+        self._tally.seq = record.seq
+        others = len(record.reads) > answer.reads
+        borrowed = sum(read.borrowed and not read.ends_only for read in record.reads) if others else 0
         dropped = dict(counts.dropped)
         for reason, number in answer.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + number
-        self._counts = StoreCounts(
+        self._tally.counts = StoreCounts(
             batches=counts.batches + 1,
             duplicates=counts.duplicates,
             events=counts.events + answer.events,
             reads=counts.reads + answer.reads,
             new=counts.new + answer.new,
             dropped=dropped,
-            borrowed=counts.borrowed + len(record.reads) - answer.reads,
+            borrowed=counts.borrowed + borrowed,
+            late=counts.late + late,
+            evicted=counts.evicted + evicted,
         )
 
-    def _apply(self, record: Record) -> Iterator[None]:
+    def _apply(self, record: Record, *, counted: bool) -> Iterator[None]:
         self.busy = True
+        late, evicted = 0, self.window.evicted
         if self.history.since is None:
             self.history.since = record.recorded_at
         now, received_at, seq = self.clock(record.recorded_at), record.received_at, record.seq
         do, note = self.window.record, self.history.note
         for at, read in enumerate(record.reads, 1):
             outcome = do(read, now, received_at, seq)
-            if outcome & (COUNTED | KNOWN) and not read.borrowed:
+            if outcome & (COUNTED | KNOWN) and not (read.borrowed or read.ends_only):
                 note(read, seq)
             if outcome & LATE:
-                self._late += 1
+                late += 1
             if at % STEP_READS == 0:
                 yield
         self.digests.add(record.digest, record.answer, record.recorded_at)
         self.seq = seq
         self.unfolded += len(record.reads)
+        if counted:
+            self._count(record, late, self.window.evicted - evicted)
         self.busy = False
 
     def repeated(self, digest: bytes) -> BatchAnswer | None:
@@ -151,31 +167,11 @@ class Ledger:
 
     def count_duplicate(self) -> None:
         """A repeated batch was answered."""
-        counts = self._counts
-        self._counts = StoreCounts(
-            counts.batches,
-            counts.duplicates + 1,
-            counts.events,
-            counts.reads,
-            counts.new,
-            counts.dropped,
-            counts.borrowed,
-        )
+        self._tally.counts = replace(self._tally.counts, duplicates=self._tally.counts.duplicates + 1)
 
     def counts(self) -> StoreCounts:
         """Counts of accepted batches."""
-        counts = self._counts
-        return StoreCounts(
-            counts.batches,
-            counts.duplicates,
-            counts.events,
-            counts.reads,
-            counts.new,
-            counts.dropped,
-            counts.borrowed,
-            self._late,
-            self.window.evicted,
-        )
+        return self._tally.counts
 
     # --- coming back --------------------------------------------------------------------------------------------------------
 
@@ -183,6 +179,8 @@ class Ledger:
         """Where the journal stands; before the first page."""
         self.seq = head.last_seq
         self.history.since = head.since
+        if self._tally.seq is None:
+            self._tally.seq = head.last_seq
 
     def restore(self, page: Page) -> Iterator[None]:
         """Put a page of the journal back; yields between steps."""
@@ -200,12 +198,12 @@ class Ledger:
             if at % STEP_READS == 0:
                 yield
         for record in page.records:
-            yield from self._apply(record)
+            # one that was committed when the incarnation before this one crashed was not counted by it
+            yield from self._apply(record, counted=record.seq > (self._tally.seq or 0))
             yield
 
     def restored(self) -> None:
-        """All pages are back: what was counted meanwhile is not of this incarnation."""
-        self._late = 0
+        """All pages are back: what left the window meanwhile is not of this incarnation."""
         self.window.evicted = 0
 
     def dissolve(self) -> Iterator[None]:

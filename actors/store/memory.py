@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from actors.evidence import Account, Scope
 from actors.store.journal import JournalStatistics
 from actors.store.key import Place
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard
 from actors.store.sharded import ShardedDict
+from actors.store.tally import Tally
 
 FOLD_READS: Final = 50_000
 """Reads kept as objects before rows are made of them: some 30 MB."""
@@ -34,6 +35,7 @@ class MemoryJournal:
 
     def __init__(self, capacity: int = 100_000) -> None:
         self.fold_reads = FOLD_READS
+        self.tally = Tally()
         self._records: deque[Record] = deque()
         self._unfolded: deque[Record] = deque()
         self._states: ShardedDict[Place, StateRow] = ShardedDict(capacity)
@@ -41,13 +43,16 @@ class MemoryJournal:
         self._reading: tuple[Record, ...] = ()
         self._announced: set[str] = set()
         self._since: float | None = None
+        self._last_batch_at: float | None = None
+        self._lag_s: float | None = None
         self._last_seq = 0
         self._opens = self._commits = 0
 
     async def open(self) -> Head:
         """Nothing to wait for."""
         self._opens += 1
-        return Head(self._last_seq, self._since, frozenset(self._announced), self._opens)
+        announced = frozenset(self._announced)
+        return Head(self._last_seq, self._since, announced, self._opens, self._last_batch_at, self._lag_s)
 
     async def read(self, cursor: Cursor | None) -> Page:
         """A part of the states or of the history, or some batches."""
@@ -77,6 +82,9 @@ class MemoryJournal:
             self._since = records[0].recorded_at
         self._unfolded.extend(records)
         self._last_seq = records[-1].seq if records else self._last_seq
+        last_batch_at, lag_s = last_heard(records)
+        self._last_batch_at = self._last_batch_at if last_batch_at is None else last_batch_at
+        self._lag_s = self._lag_s if lag_s is None else lag_s
         self._commits += 1
 
     async def fold(self, fold: Fold) -> None:

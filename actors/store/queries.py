@@ -17,7 +17,7 @@ class StoreStatusQuery(Struct, frozen=True):
 
 
 class StoreCounts(Struct, frozen=True):
-    """Of accepted batches since the process or the store's actor started; of a repeated batch nothing is counted but that it came."""
+    """Of accepted batches since the process started, whatever the journal has from before; of a repeated batch only that it came."""
 
     batches: int = 0
     duplicates: int = 0
@@ -65,11 +65,11 @@ class StoreStatus(Struct, frozen=True):
     observations: int
     capacity: int
     last_batch_at: float | None
-    """Receipt of the last batch, a repeated one included."""
+    """Receipt of the last batch, a repeated one included; after a start that of the last one in the journal."""
     lag_s: float | None
     """Receipt minus the newest item's time, of the last batch that had any."""
     senders: tuple[SenderStatus, ...]
-    """At most 64, the latest last."""
+    """Of this process; at most 64, the latest last."""
     journal: JournalStatistics
     window: WindowStatistics
     digests: DigestStatistics

@@ -7,6 +7,8 @@ in order, leaving out of each row's observation what the row contains already. C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from actors.evidence import Account, Observation, ObservationKey, Read, Scope
@@ -28,6 +30,8 @@ class Record(Struct, frozen=True, gc=False):
     answer: BatchAnswer
     reads: tuple[Read, ...]
     """Empty once rows contain them."""
+    newest_at: float | None = None
+    """As in ParsedBatch; a journal need not give it back, only `Head.lag_s`."""
 
 
 class StateRow(Struct, frozen=True, gc=False):
@@ -79,6 +83,21 @@ class Head(Struct, frozen=True):
     announced: frozenset[str] = frozenset()
     opens: int = 1
     """How often this object was opened: each is a new incarnation of the store."""
+    last_batch_at: float | None = None
+    """Receipt of the last batch that was recorded, however long ago (epoch seconds)."""
+    lag_s: float | None = None
+    """Receipt minus the newest item's time, of the last batch that had any."""
+
+
+def lag_of(received_at: float, newest_at: float) -> float:
+    """How far a batch was behind, in seconds; one from a clock ahead of ours is not behind."""
+    return max(0.0, received_at - newest_at)
+
+
+def last_heard(records: Sequence[Record]) -> tuple[float | None, float | None]:
+    """Receipt of the last of these batches, and the lag of the last that had an item's time; None where there is none."""
+    lags = [lag_of(r.received_at, r.newest_at) for r in records if r.newest_at is not None]
+    return max((r.received_at for r in records), default=None), lags[-1] if lags else None
 
 
 Cursor = tuple[str, int | bytes]

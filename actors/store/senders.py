@@ -6,6 +6,7 @@ from typing import Final
 
 from actors.messages import ParsedBatch
 from actors.store.queries import SenderStatus
+from actors.store.records import lag_of
 
 SENDERS_MAX: Final = 64
 """Senders remembered. Beyond: the one that was silent longest is forgotten."""
@@ -20,12 +21,16 @@ class Senders:
         self.last_batch_at: float | None = None
         self.lag_s: float | None = None
 
+    def remember(self, last_batch_at: float | None, lag_s: float | None) -> None:
+        """What the journal knows of an earlier process, or was given just before a crash; who sent it is not kept."""
+        if last_batch_at is not None and last_batch_at > (self.last_batch_at or 0.0):
+            self.last_batch_at, self.lag_s = last_batch_at, lag_s
+
     def heard(self, batch: ParsedBatch) -> None:
         """This batch was accepted, or was a repeated one."""
         lag_s = skew_s = None
         if batch.newest_at is not None:
-            behind = batch.received_at - batch.newest_at
-            lag_s, skew_s = max(0.0, behind), max(0.0, -behind)
+            lag_s, skew_s = lag_of(batch.received_at, batch.newest_at), lag_of(batch.newest_at, batch.received_at)
             self.lag_s = lag_s
         self.last_batch_at = max(self.last_batch_at or 0.0, batch.received_at)
         self._senders.pop(batch.peer, None)

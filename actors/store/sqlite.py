@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from actors.store.database import Database
 from actors.store.journal import JournalStatistics
 from actors.store.records import Cursor, Drop, Fold, Head, Page, Record
+from actors.store.tally import Tally
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class SqliteJournal:
 
     def __init__(self, path: Path | str) -> None:
         self.fold_reads = FOLD_READS
+        self.tally = Tally()
         self._database = Database(Path(path))
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._opens = 0

@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, NamedGrant, Read
+from actors.evidence import Account, NamedGrant, Read, SeenSource
 from actors.store.key import Key
+from actors.store.sources import newest_sources
 
 WATCHES_MAX: Final = 64
 """Watches told apart in one observation. Beyond: the one that ends soonest is folded into `WatchBook.floor`."""
@@ -39,6 +40,17 @@ class Watch(Struct, frozen=True, gc=False, array_like=True):
     open_until: float
     """0.0 once it has ended."""
     named: NamedGrant | None
+    source: SeenSource | None = None
+
+    def ending(self, live_until: float) -> Watch:
+        """The same watch, known to have ended."""
+        named, source = self.named, self.source
+        return Watch(
+            live_until,
+            0.0,
+            None if named is None else NamedGrant(named.grant, live_until),
+            None if source is None else SeenSource(source.address, live_until, source.at),
+        )
 
 
 class Effect(Struct, frozen=True, gc=False):
@@ -47,6 +59,7 @@ class Effect(Struct, frozen=True, gc=False):
     live_until: float
     held_open_until: float
     named: tuple[NamedGrant, ...]
+    sources: tuple[SeenSource, ...] = ()
 
 
 def newest_named(grants: Iterable[NamedGrant | None]) -> tuple[NamedGrant, ...]:
@@ -67,7 +80,8 @@ def as_watch(read: Read, ttl_s: float) -> Watch:
     else:
         open_until = read.at + min(max(read.open_s, 0.0), OPEN_MAX_S)
         live_until = open_until + ttl_s
-    return Watch(live_until, open_until, None if read.named is None else NamedGrant(read.named, live_until))
+    source = None if read.source_ip is None else SeenSource(read.source_ip, live_until, read.at)
+    return Watch(live_until, open_until, None if read.named is None else NamedGrant(read.named, live_until), source)
 
 
 class WatchBook(Struct, gc=False):
@@ -93,6 +107,7 @@ class WatchBook(Struct, gc=False):
                     max(self.floor.live_until, left.live_until),
                     max(self.floor.held_open_until, left.open_until),
                     newest_named((left.named, *self.floor.named)),
+                    newest_sources((left.source, *self.floor.sources), now),
                 )
         self.watches[id_] = watch
         return displaced
@@ -107,7 +122,8 @@ class WatchBook(Struct, gc=False):
             named = tuple(w.named for w in self.watches.values() if w.named is not None)
         else:
             named = newest_named((*(w.named for w in self.watches.values()), *self.floor.named))
-        return Effect(live_until, open_until if open_until > now else 0.0, named)
+        sources = newest_sources((*(w.source for w in self.watches.values()), *self.floor.sources), now)
+        return Effect(live_until, open_until if open_until > now else 0.0, named, sources)
 
     def copy(self) -> WatchBook:
         """One that does not change with this one."""

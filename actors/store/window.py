@@ -3,7 +3,9 @@
 Rules:
 1. A read is live until its event time + TTL; a watch from its start until its end, or until it can no longer be open, + TTL.
 2. A read that is not live on arrival is late: it adds to a live observation, or lingers a moment as one that is past, to be pulled.
-3. An observation ends when time says so (`expire`), or when the window is full and it is the one that ends soonest.
+3. An observation ends when time says so (`expire`), or when the window is full and it is the one that ends soonest. That can be the
+   one that has just come: its read was answered as `new`, is counted as evicted and in history, and no pull ever shows it.
+4. What only says that a watch has ended is no read: it ends that watch and does nothing else.
 
 Whoever applies the same reads with the same `now` gets the same window: that is what a restart does (ledger.py).
 Counterparts: entries.py (the structure underneath), watches.py (two stages, one watch).
@@ -14,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from actors.evidence import GrantName, NamedGrant, Observation, Read, observation_key
+from actors.evidence import GrantName, NamedGrant, Observation, Read, SeenSource, observation_key
 from actors.store.entries import LINGER_MAX, Entries
 from actors.store.entry import Entry
 from actors.store.key import Key, key_of
-from actors.store.watches import NAMED_MAX, Watch, WatchBook, as_watch, newest_named, watch_id
+from actors.store.sources import with_source
+from actors.store.watches import NAMED_MAX, Effect, WatchBook, as_watch, newest_named, watch_id
 
 COUNTED: Final = 1
 """It is a request not seen before, and not the other stage of a known watch. (Plain ints: a Flag costs a microsecond a read.)"""
@@ -57,16 +60,19 @@ class Window(Entries):
                 self._end(entry)
                 entry = None
         if read.verb == "watch":
+            if read.ends_only:
+                return self._end_watch(read, key, entry, now, received_at)
             return self._record_watch(read, key, entry, now, received_at)
         live_until = read.at + self.ttl_s
         if live_until <= now:
             return self._record_late(read, key, entry, live_until, now, received_at)
         if partition is None or entry is None:
-            named = () if read.named is None else (NamedGrant(read.named, live_until),)
-            self._create(read, key, (live_until, 0.0, named), None, now, received_at)
+            self._create(read, key, _effect_of(read, live_until, now), None, now, received_at)
             return COUNTED | NEW
         was = entry.observation
-        last, arrived_at = was.last, was.arrived_at
+        last, arrived_at, sources = was.last, was.arrived_at, was.sources
+        if (address := read.source_ip) != last.source_ip or (not sources and address is not None):
+            sources = with_source(was, read, live_until, now)  # else `Observation.seen_from` works it out
         if read.at >= last.at:
             last, arrived_at = read, received_at
         self._change(
@@ -83,6 +89,7 @@ class Window(Entries):
                 was.named if read.named is None else with_named(was.named, read.named, live_until),
                 self.version + 1,
                 was.first_read,
+                sources,
             ),
         )
         if entry.lingers_until:
@@ -91,7 +98,10 @@ class Window(Entries):
         return COUNTED
 
     def would_light(self, read: Read, now: float) -> Key | None:
-        """The key of the observation that this read would make live and that is not live now: what the answer calls `new`."""
+        """The key of the observation that this read would make live and that is not live now: what the answer calls `new`.
+
+        Whether a full window will then keep it is not asked (rule 3).
+        """
         key = key_of(read)
         entry = self.get(read.account, key)
         if entry is not None and not entry.lingers_until and entry.observation.live_until > now:
@@ -103,7 +113,7 @@ class Window(Entries):
         known = book.known(id_) if book is not None else None
         if known is not None and (not read.complete or not known.open_until):
             return None
-        ended = self._closed.live_until(read.account, key, id_)
+        ended = self._ended(read, key)
         live_until = as_watch(read, self.ttl_s).live_until if ended is None else ended
         return key if live_until > now else None
 
@@ -113,8 +123,7 @@ class Window(Entries):
         self, read: Read, key: Key, entry: Entry | None, live_until: float, now: float, received_at: float
     ) -> int:
         if entry is None:
-            named = () if read.named is None else (NamedGrant(read.named, live_until),)
-            self._create_past(read, key, (live_until, 0.0, named), None, now, received_at)
+            self._create_past(read, key, _effect_of(read, live_until, now), None, now, received_at)
             return COUNTED | LATE
         was = entry.observation
         newer = entry.lingers_until and read.at >= was.last.at
@@ -132,12 +141,15 @@ class Window(Entries):
                 was.named,
                 self.version + 1,
                 was.first_read,
+                was.sources,
             ),
         )
         return COUNTED | LATE
 
     def _record_watch(self, read: Read, key: Key, entry: Entry | None, now: float, received_at: float) -> int:
         id_, watch = watch_id(read), as_watch(read, self.ttl_s)
+        if not read.complete and (gone := self._ended_unseen.live_until(read.account, key, id_)) is not None:
+            watch = watch.ending(gone)
         book = entry.watches if entry is not None else None
         known = book.known(id_) if book is not None else None
         late = LATE if watch.live_until <= now else 0
@@ -148,15 +160,14 @@ class Window(Entries):
             late = LATE if ended <= now else 0
             if entry is not None or late:
                 return late
-            watch = Watch(ended, 0.0, watch.named)
+            watch = watch.ending(ended)
         if entry is None:
             fresh = WatchBook({id_: watch})
             effect = fresh.effect(now)
-            state = (effect.live_until, effect.held_open_until, effect.named)
             if late:
-                self._create_past(read, key, state, fresh, now, received_at)
+                self._create_past(read, key, effect, fresh, now, received_at)
                 return COUNTED | LATE
-            self._create(read, key, state, fresh, now, received_at)
+            self._create(read, key, effect, fresh, now, received_at)
             return COUNTED | NEW
         if book is None:
             book = entry.watches = WatchBook()
@@ -169,6 +180,25 @@ class Window(Entries):
         if late and known is None and not entry.lingers_until:
             newer = False
         return self._follow(read if newer else None, entry, book, read.at, known is None, now, received_at) | late
+
+    def _end_watch(self, read: Read, key: Key, entry: Entry | None, now: float, received_at: float) -> int:
+        """End a watch that is known to be open. If it is not known its start may come yet: that is then one that has ended."""
+        id_, live_until = watch_id(read), as_watch(read, self.ttl_s).live_until
+        book = entry.watches if entry is not None else None
+        known = book.known(id_) if book is not None else None
+        if entry is None or book is None or known is None:
+            self._ended_unseen.add(read.account, key, id_, live_until, now)
+            return 0
+        if known.open_until:
+            book.put(id_, known.ending(live_until), now)
+            self._follow(None, entry, book, read.at, False, now, received_at)
+        return 0
+
+    def _ended(self, read: Read, key: Key) -> float | None:
+        """Until when the watch of this read counts, if it is one that has ended and is not in the window."""
+        id_ = watch_id(read)
+        ended = self._closed.live_until(read.account, key, id_)
+        return self._ended_unseen.live_until(read.account, key, id_) if ended is None and not read.complete else ended
 
     def _follow(
         self, last: Read | None, entry: Entry, book: WatchBook, at: float, counted: bool, now: float, received_at: float
@@ -189,6 +219,7 @@ class Window(Entries):
                 effect.named,
                 self.version + 1,
                 was.first_read,
+                effect.sources,
             ),
         )
         outcome = COUNTED if counted else 0
@@ -204,15 +235,24 @@ class Window(Entries):
         self,
         read: Read,
         key: Key,
-        state: tuple[float, float, tuple[NamedGrant, ...]],
+        effect: Effect,
         book: WatchBook | None,
         now: float,
         received_at: float,
     ) -> None:
-        """`state`: live_until, held_open_until, named."""
         first_read = self._first_read(read, now)
         observation = Observation(
-            observation_key(read), read, read.at, received_at, 1, *state, self.version + 1, first_read
+            observation_key(read),
+            read,
+            read.at,
+            received_at,
+            1,
+            effect.live_until,
+            effect.held_open_until,
+            effect.named,
+            self.version + 1,
+            first_read,
+            effect.sources,
         )
         self._admit(observation, key, book, now)
 
@@ -220,18 +260,26 @@ class Window(Entries):
         self,
         read: Read,
         key: Key,
-        state: tuple[float, float, tuple[NamedGrant, ...]],
+        effect: Effect,
         book: WatchBook | None,
         now: float,
         received_at: float,
     ) -> None:
         """An observation that only lingers; over LINGER_MAX just the end of its watch is remembered."""
         if self.lingering < LINGER_MAX:
-            self._create(read, key, state, book, now, received_at)
+            self._create(read, key, effect, book, now, received_at)
             return
         self._linger_overflows += 1
         if read.verb == "watch" and read.complete:
-            self._closed.add(read.account, key, watch_id(read), state[0], now)
+            self._closed.add(read.account, key, watch_id(read), effect.live_until, now)
+
+
+def _effect_of(read: Read, live_until: float, now: float) -> Effect:
+    """What a read that is no watch comes to alone."""
+    named = () if read.named is None else (NamedGrant(read.named, live_until),)
+    live = read.source_ip is not None and live_until > now
+    sources = (SeenSource(read.source_ip, live_until, read.at),) if live and read.source_ip is not None else ()
+    return Effect(live_until, 0.0, named, sources)
 
 
 def with_named(named: tuple[NamedGrant, ...], grant: GrantName, live_until: float) -> tuple[NamedGrant, ...]:

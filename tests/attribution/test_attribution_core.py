@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.attribution import PODS_SHOWN_MAX, Roster, attribute
-from actors.evidence import Attribution, Signal
+from actors.attribution.core import attribute_again
+from actors.evidence import Attribution, SeenSource, Signal
 
 
 def names(evidence):
@@ -161,3 +162,36 @@ def test_nothing_is_widened_beyond_the_claim(a, claim, gone, present):
         assert set(found.pods) <= {name}
     assert bool(found.workloads) == (found.attribution in (Attribution.EXACT, Attribution.NAMED, Attribution.SHARED))
     assert msgspec.json.encode(found)
+
+
+def seen(a, *sources, **more):
+    """An observation whose newest read is the pod's own, with these (address, age of the read in seconds)."""
+    observation = a.observation(claim=a.claim("web-1"), source_ip="10.1.0.1", **more)
+    kept = tuple(SeenSource(address, a.now - age + 300, a.now - age) for address, age in sources)
+    return msgspec.structs.replace(observation, sources=kept)
+
+
+def test_a_foreign_read_is_not_hidden_by_the_pods_own(a):
+    """The signal stays as long as any live read came from elsewhere, and no longer."""
+    roster = Roster(a.pods(a.pod("web-1")))
+    observation = seen(a, ("10.1.0.1", 0), ("6.6.6.6", 100))
+    found = [attribute(observation, roster, a.now + later).signals for later in (0, 199, 200)]
+    assert found == [(Signal.FOREIGN_SOURCE_IP,), (Signal.FOREIGN_SOURCE_IP,), ()]
+
+
+def test_each_source_is_judged_as_of_its_own_read(a):
+    """By a name alone an earlier pod of that name was meant by the earlier read: its address is not foreign."""
+    pods = a.pods(a.pod("web-1", uid="first", ips=("10.1.0.7",), gone_at=a.now - 60), a.pod("web-1", uid="second"))
+    observation = seen(a, ("10.1.0.1", 0), ("10.1.0.7", 100))
+    last = msgspec.structs.replace(observation.last, claim=a.claim("web-1", None))
+    assert attribute(msgspec.structs.replace(observation, last=last), pods, a.now).signals == ()
+
+
+def test_a_short_cut_never_misses_a_foreign_read_that_came_or_ended(a):
+    """An observation attributed again says what it says when attributed anew."""
+    roster = Roster(a.pods(a.pod("web-1")))
+    own, both = seen(a, ("10.1.0.1", 0)), seen(a, ("10.1.0.1", 0), ("6.6.6.6", 100))
+    for before, then, later in ((own, both, 0), (both, own, 0), (both, both, 250), (own, own, 250)):
+        earlier = attribute(before, roster, a.now)
+        expected = attribute(then, roster, a.now + later)
+        assert expected == attribute_again(earlier, then, roster, a.now + later)

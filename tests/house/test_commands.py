@@ -24,6 +24,7 @@ from serve_process import ServeProcess, clean_environment, protector, until
 from small_cluster import Acts, batch, changed, small_cluster
 
 from web.cli import cli
+from web.replay import run_replay
 
 pytestmark = pytest.mark.slow
 
@@ -313,3 +314,31 @@ def test_a_real_audit_log_is_replayed_whole(phase: str) -> None:
     assert found["reads"] == sum(map(is_plainly_a_read, items))
     assert found["events"] == found["reads"] + sum(found["dropped"].values())
     assert {piece["explained"] for piece in found["evidence"] if "impersonated" not in piece["signals"]} == {True}
+
+
+LINE = (
+    b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","verb":"get","stage":"ResponseComplete",'
+    b'"user":{"username":"system:serviceaccount:app:reader-sa"},"requestReceivedTimestamp":"2026-11-24T23:26:03Z",'
+    b'"objectRef":{"resource":"secrets","namespace":"app","name":"db-creds"},'
+    b'"annotations":{"authorization.k8s.io/decision":"allow"},"userAgent":"' + b"x" * 1_200 + b'"}'
+)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("bad", "at"), [(b"garbage", 1), (LINE[:200], 0), (b"garbage", 0), (LINE[:200], 480)])
+def test_a_bad_line_of_a_log_costs_itself(tmp_path: Path, mark: bytes, bad: bytes, at: int) -> None:
+    """Wherever it stands in a log that is longer than one part: 499 reads and one malformed."""
+    lines = [LINE] * 499
+    lines.insert(at, bad)
+    (tmp_path / "log").write_bytes(mark + b"\n".join(lines) + b"\n")
+    result = run_replay([tmp_path / "log"], [])
+    assert (result.events, result.reads, result.dropped) == (500, 499, {"malformed": 1})
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_log_that_is_one_list_is_replayed_whole(tmp_path: Path, indent: int | None) -> None:
+    """Also one written over many lines, and longer than one part."""
+    document = {"kind": "EventList", "items": [json.loads(LINE)] * 600 + [{"verb": 7}]}
+    (tmp_path / "log").write_text(json.dumps(document, indent=indent))
+    result = run_replay([tmp_path / "log"], [])
+    assert (result.events, result.reads, result.dropped) == (601, 600, {"malformed": 1})

@@ -10,7 +10,7 @@ from trio_run import run
 
 from actors.messages import ParseBody, ParsedBatch
 from actors.parser import WHOLE_BYTES_MAX, ParserActor, parse_body
-from actors.parser.actor import LOOP_BYTES_MAX
+from actors.parser.actor import LOOP_BYTES_MAX, LOOP_LINES_MAX
 from actors.runtime import Child, open_system
 
 SMALL = event_list(event())
@@ -21,6 +21,7 @@ BODIES = [
     (b"", 0),
     (event_list(*[event()] * (WHOLE_BYTES_MAX // 900)), 1),
     (event_list(7, *[event()] * (LOOP_BYTES_MAX // 900)), 1),
+    (b"x\n" + b"{\n" * LOOP_LINES_MAX, 1),
 ]
 
 

@@ -131,6 +131,12 @@ LINE = json.dumps(AUDIT | event()).encode()
         (LINE + b"\n" + json.dumps(AUDIT | event(verb=7)).encode(), (2, 1, {"malformed": 1}, False)),
         # a line of another kind is no event
         (LINE + b'\n{"kind":"AdmissionReview"}', (1, 1, {}, True)),
+        # neither the first two lines nor any other tell alone what this is
+        (LINE + b"\nnot json\n" + LINE, (3, 2, {"malformed": 1}, True)),
+        (LINE[:200] + b"\n" + LINE + b"\n" + LINE, (3, 2, {"malformed": 1}, True)),
+        (LINE[:200] + b"\n" + LINE, (2, 1, {"malformed": 1}, True)),
+        (LINE[:200] + b"\nnot json\n" + LINE, (3, 1, {"malformed": 2}, True)),
+        (b"\n".join([poison_line := LINE.replace(b'"get"', b"7"), poison_line]), (2, 0, {"malformed": 2}, False)),
     ],
 )
 def test_each_line_is_a_document(body: bytes, expected: tuple[int, int, dict[str, int], bool]) -> None:
@@ -142,6 +148,43 @@ def test_a_poisoned_list_over_several_lines_is_one_document() -> None:
     """A line break between items makes no JSON lines."""
     body = b'{"kind":"EventList","items":[\n' + b",\n".join([GOOD, b'{"verb":7}', GOOD]) + b"\n]}"
     assert counts(parsed(body)) == (3, 2, {"malformed": 1}, False)
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("cut", range(1, len(LINE) - 1, 7))
+def test_a_bad_line_costs_itself_wherever_it_stands_and_is_cut(at: int, cut: int) -> None:
+    """Also the first one, cut anywhere."""
+    lines = [LINE] * 4
+    lines.insert(at, LINE[:cut])
+    assert counts(parsed(b"\n".join(lines))) == (5, 4, {"malformed": 1}, True)
+
+
+def test_of_a_cut_document_over_several_lines_the_complete_items_count() -> None:
+    """However it is laid out, its lines are not taken for documents."""
+    laid_out = [
+        json.dumps({"kind": "EventList", "items": [event(), {"verb": 7}, event(), event()]}, indent=2).encode(),
+        b'{"kind":"EventList","items":[\n' + b",\n".join([GOOD, b'{"verb":7}', GOOD, GOOD]) + b"\n]}",
+        b'{"kind":"EventList","items":[\n' + b"\n,".join([GOOD, b'{"verb":7}', GOOD, GOOD]) + b"\n]}",
+    ]
+    assert [counts(parsed(body[: body.rindex(b"{")])) for body in laid_out[1:]] == [(3, 2, {"malformed": 1}, True)] * 2
+    assert counts(parsed(laid_out[0][:-300])) == (3, 2, {"malformed": 1}, True)
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (BOM + event_list(event()), (1, 1, {}, False)),
+        (BOM + raw_list(GOOD, b"7"), (2, 1, {"malformed": 1}, False)),
+        (BOM + LINE + b"\n" + LINE, (2, 2, {}, False)),
+        (BOM + LINE + b"\n" + BOM + LINE, (2, 2, {}, False)),
+    ],
+)
+def test_a_byte_order_mark_is_skipped(body: bytes, expected: tuple[int, int, dict[str, int], bool]) -> None:
+    """Before a document, whole or split, and before a line."""
+    assert expected == counts(parsed(body))
 
 
 # --- poison ------------------------------------------------------------------------------------------------------------
@@ -174,7 +217,9 @@ DEEP = GOOD[:-1] + b',"requestObject":' + b'{"a":' * 2_000 + b"1" + b"}" * 2_000
         # nesting that exhausts a stack, where it matters and where it does not
         (GOOD[:-1] + b',"x":' + b"[" * 9_000 + b"]" * 9_000 + b"}", {"malformed": 1}),
         (GOOD.replace(b'"get"', b'{"a":' * 9_000 + b"1" + b"}" * 9_000), {"malformed": 1}),
+        (GOOD[:-1] + b',"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}", {"malformed": 1}),
         (DEEP, {}),
+        (GOOD[:-1] + b',"requestObject":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}", {}),
         (GOOD[:-1] + b',"responseObject":{"data":NaN}}', {}),
     ],
 )
@@ -284,6 +329,9 @@ MIB = 1024 * 1024
         raw_list(b'{"a":' * (MIB // 5)),
         raw_list(b"[" + b"[]," * (MIB // 3)),
         raw_list(b"[" * 30 + b"[[[]]]," * (MIB // 16)),
+        raw_list(b"[1," * (MIB // 3)),
+        raw_list(b"[{" * (MIB // 2)),
+        b"x\n" + b"{\n" * (MIB // 2),
         raw_list(b'{"verb":"get","x":[' + (b"[" * 9_000 + b"]" * 9_000 + b",") * 50 + b"1]}"),
         b"{" + b'"":1,' * (MIB // 5),
         b'{"kind":"EventList","items":[' + b"1," * (MIB // 2),

@@ -49,7 +49,8 @@ DROPPED: list[tuple[str, Any]] = [
     ("malformed", event(objectRef=ref(namespace="n" * 64))),
     ("malformed", event(objectRef=ref(namespace="a/b"))),
     ("malformed", event(user=user(username="system:serviceaccount:app:" + "n" * 254))),
-    ("malformed", event(user=user(username="system:serviceaccount:App:sa"))),
+    ("malformed", event(user=user(username=f"system:serviceaccount:{'n' * 64}:sa"))),
+    ("malformed", event(objectRef=ref(name="a\x07b"))),
     ("malformed", event(user=user(extra={"authentication.kubernetes.io/pod-name": ["p" * 254]}))),
     ("malformed", event(user=user(extra={"authentication.kubernetes.io/pod-uid": ["u" * 129]}))),
     ("malformed", event(user=user(extra={"authentication.kubernetes.io/pod-name": "p"}))),
@@ -88,6 +89,9 @@ DROPPED: list[tuple[str, Any]] = [
     ("not_a_service_account", event(user=user(username="system:serviceaccount::sa"))),
     ("not_a_service_account", event(user=user(username="system:serviceaccount:ns:rea:der"))),
     ("not_a_service_account", event(user=user(username="system:serviceaccounts:app:sa"))),
+    ("not_a_service_account", event(user=user(username="system:serviceaccount:a:B"))),
+    ("not_a_service_account", event(user=user(username="system:serviceaccount:App:sa"))),
+    ("not_a_service_account", event(user=user(username="system:serviceaccount:app:a\x07"))),
     ("not_a_service_account", event(user=user(username="x" * 10_000))),
     # no positive decision
     ("denied", event(annotations=FORBID, responseStatus=status(403, status="Failure"))),
@@ -109,7 +113,7 @@ DROPPED: list[tuple[str, Any]] = [
 def test_what_is_no_read_is_dropped_under_its_reason(why: str, item: Any) -> None:
     """Alone it gives no read, and is counted once, under this reason."""
     batch = parsed(item)
-    reads = tuple(read for read in batch.reads if not read.borrowed)
+    reads = tuple(read for read in batch.reads if not (read.borrowed or read.ends_only))
     assert (1, (), {why: 1}, None) == (batch.events, reads, batch.dropped, batch.error)
 
 
@@ -283,3 +287,42 @@ def test_event_list_batch_parses_only_the_secret_reads() -> None:
     pods = event(verb="list", objectRef=ref(resource="pods", name=None))
     batch = parsed(event(), event(annotations=FORBID), pods, watch(objectRef=ref(namespace="billing", name=None)))
     assert ([str(read.scope) for read in batch.reads], batch.events) == (["app/db-creds", "billing/*"], 4)
+
+
+BAD_ENDS = [
+    ("failed", {"responseStatus": status(500)}),
+    ("not_found", {"responseStatus": status(404)}),
+    ("closed_early", {"responseStatus": status(200, message="Connection closed early")}),
+    ("stage", {"stage": "Panic", "responseStatus": status(500)}),
+    ("impersonated", {"impersonatedUser": AS, "responseStatus": status(500)}),
+]
+
+
+@pytest.mark.parametrize(("why", "changes"), BAD_ENDS)
+def test_the_end_of_a_watch_that_is_dropped_still_says_that_it_is_over(why: str, changes: dict[str, Any]) -> None:
+    """It is dropped and counted as ever, and is the same watch as its start; a window that has it holds it open no longer."""
+    as_other = {"impersonatedUser": AS} if "impersonatedUser" in changes else {}
+    start, end = (
+        parsed(watch(stage="ResponseStarted", **as_other)),
+        parsed(watch(**{"stage": "ResponseComplete"} | changes)),
+    )
+    (started,), (ended,) = start.reads, end.reads
+    assert ({why: 1}, 1) == (end.dropped, end.events)
+    assert (ended.ends_only, ended.complete, started.ends_only) == (True, True, False)
+    told_apart_by = [(r.account, r.scope, r.claim, r.borrowed, r.audit_id, r.at, r.uri_hash) for r in (started, ended)]
+    assert told_apart_by[0] == told_apart_by[1]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        event(responseStatus=status(500)),
+        watch(stage="ResponseStarted", responseStatus=status(500)),
+        watch(stage="RequestReceived"),
+        watch(stage="ResponseComplete", annotations=FORBID, responseStatus=status(403)),
+        watch(stage="ResponseComplete", user=user(username="kubernetes-admin"), responseStatus=status(500)),
+    ],
+)
+def test_nothing_else_that_is_dropped_ends_a_watch(item: Any) -> None:
+    """No get, no stage before the end, nothing denied, nobody who is no account."""
+    assert parsed(item).reads == ()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from store_kit import APP, T0, everything, get, grant, record, watch
 from trio_run import run
 
-from actors.evidence import Account, NamedGrant, Observation, Scope, observation_key
+from actors.evidence import Account, NamedGrant, Observation, Scope, SeenSource, observation_key
 from actors.store import HistoryRow, Journal, MemoryJournal, SqliteJournal
 from actors.store.records import Drop, Fold, Page, StateRow
 from actors.store.watches import Effect, Watch, WatchBook
@@ -20,9 +21,10 @@ from actors.store.watches import Effect, Watch, WatchBook
 def state(name: str, as_of: int) -> StateRow:
     read = get(name, named=grant("g"), pod="p", node="n", uri_hash=2**63, user_agent="ü")
     named = (NamedGrant(grant("g"), T0 + 300),)
-    book = WatchBook({("w", T0, -5): Watch(T0 + 1, 0.0, named[0])}, Effect(T0, 0.0, named))
+    sources = (SeenSource("10.0.0.1", T0 + 300, T0),)
+    book = WatchBook({("w", T0, -5): Watch(T0 + 1, 0.0, named[0], sources[0])}, Effect(T0, 0.0, named, sources))
     return StateRow(
-        Observation(observation_key(read), read, T0, T0, 3, T0 + 300, 0.0, named, 9, True), book, as_of, False
+        Observation(observation_key(read), read, T0, T0, 3, T0 + 300, 0.0, named, 9, True, sources), book, as_of, False
     )
 
 
@@ -47,6 +49,23 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
             await journal.close()
 
     return make
+
+
+def test_a_journal_knows_when_the_last_batch_came(opened: Make) -> None:
+    """Also when the batch itself is forgotten; and the lag of the last one with a time."""
+
+    async def main() -> None:
+        async with opened() as journal:
+            await journal.open()
+            timed = replace(record(1, get("a")), newest_at=T0 - 8)
+            await journal.append([timed, record(2, get("b"), at=T0 + 20)])
+            await journal.drop(Drop(2, T0 + 900))
+        async with opened() as journal:
+            head = await journal.open()
+            assert (head.last_batch_at, head.lag_s) == (T0 + 19, 7.0)
+            assert (await everything(journal)).records == ()
+
+    run(main)
 
 
 def test_an_empty_journal_has_nothing(opened: Make) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from store_kit import APP, T0, TTL_S, batch, get, live, watch
 from trio_run import run
 
@@ -116,6 +117,26 @@ def test_counts_are_those_of_accepted_batches() -> None:
     ) == (2, 6, 2, 1, {"impersonated": 1, "denied": 3}, 1, 1)
 
 
+def test_the_bad_end_of_a_watch_counts_nowhere() -> None:
+    """Not in the answer, not in the counts, not in history; the watch is over, also after a restart."""
+
+    async def main() -> None:
+        store, journal = ledger(), MemoryJournal()
+        await journal.open()
+        ends = replace(watch(T0 - 9, end=T0 - 1), ends_only=True)
+        for parsed in (batch(watch(T0 - 9)), batch(ends, get("a", borrowed=True))):
+            record = put(store, parsed)
+            await journal.append([record])
+        assert (record.answer.reads, record.answer.new) == (0, 0)
+        counts = store.counts()
+        assert (counts.reads, counts.borrowed, counts.late) == (1, 1, 0)
+        assert [row.count for row in store.history.of(APP)] == [1]
+        assert {0.0} == {o.held_open_until for o in live(store.window, T0).values()}
+        assert live((await reload(journal)).window, T0) == live(store.window, T0)
+
+    run(main)
+
+
 # --- history
 
 
@@ -173,7 +194,7 @@ ACCOUNTS = (Account("n", "a"), Account("n", "b"))
 def as_read(step: Any, now: float) -> Read:
     what, account, which, age, length = step
     if what == "get":
-        return get(f"s{which}", now - age, ACCOUNTS[account])
+        return get(f"s{which}", now - age, ACCOUNTS[account], source_ip=f"ip-{length}")
     at = T0 + which * 7.0
     end = None if what == "start" else min(now, at + length)
     return watch(at, end=end, open_s=5.0 + 13 * which, id_=f"w{which}", account=ACCOUNTS[account])

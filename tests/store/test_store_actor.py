@@ -298,7 +298,7 @@ def test_a_crash_at_any_message_loses_nothing(message: str) -> None:
             answers = [await r.post(get("a"), watch(T0 - 5, open_s=60)), await r.post(get("a", at=T0 + 1))]
             await r.ref.ask(FlipsAnnounced(lit=("x",)))
             await trio.sleep(2)
-            before = await r.pull()
+            before, status = await r.pull(), await r.status()
             r.router.accounts()
             r.crash_at = message
             asks = {
@@ -317,6 +317,10 @@ def test_a_crash_at_any_message_loses_nothing(message: str) -> None:
             await trio.sleep(15)
             after = await r.pull()
             assert before.epoch != after.epoch
+            if message in asks:
+                now = await r.status()
+                expected = (status.counts, status.last_batch_at, status.senders)
+                assert expected == (now.counts, now.last_batch_at, now.senders)
             assert {o.key: (o.count, o.live_until) for o in before.observations} == {
                 o.key: (o.count, o.live_until) for o in after.observations
             }
@@ -352,6 +356,50 @@ def test_a_crash_while_a_commit_is_under_way() -> None:
             assert BatchAnswer(1, 1, 1, {}) == await r.post(get("a"))
 
     run(main)
+
+
+def test_a_batch_that_was_committed_in_a_crash_is_counted_once() -> None:
+    """By the next incarnation, which finds it in the journal: counts and the time of the last batch are of the process."""
+
+    class Crashing(MemoryJournal):
+        async def append(self, records: Any) -> None:
+            await super().append(records)
+            if self._last_seq == 2:
+                raise Crashed
+
+    async def main() -> None:
+        async with rig(Crashing()) as r:
+            await r.post(get("a"), get("b", at=T0 - 400))
+            await trio.sleep(5)
+            with pytest.raises(ActorCrashed):
+                await r.post(get("c"))
+            await trio.sleep(1)
+            status = await r.status()
+            counts = status.counts
+            assert (counts.batches, counts.reads, counts.new, counts.late) == (2, 3, 2, 1)
+            assert status.last_batch_at == T0 + 5
+
+    run(main)
+
+
+def test_a_new_process_knows_when_the_last_batch_came(tmp_path: Path) -> None:
+    """How long nothing was heard is known at once; what is counted begins anew."""
+
+    async def main() -> None:
+        heard = []
+        for start in range(2):
+            journal = SqliteJournal(tmp_path / "journal.db")
+            async with rig(journal) as r:
+                if start == 0:
+                    await r.post(get("a", r.system.clock.now()), newest_at=r.system.clock.now() - 7)
+                status = await r.status()
+                heard.append((status.last_batch_at, status.lag_s))
+                assert (status.counts.batches, len(status.senders)) == (1 - start, 1 - start)
+            await journal.close()
+        assert heard[0] == heard[1]
+        assert heard[0][0] is not None
+
+    run(main, real_time=True)
 
 
 def test_chores_fold_records_into_rows_beside_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:

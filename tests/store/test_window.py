@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from store_kit import APP, T0, TTL_S, get, grant, live, watch
 
@@ -312,3 +315,118 @@ def test_late_reads_beyond_the_bound_are_counted_and_not_shown(monkeypatch: pyte
     for i in range(4):
         assert w.record(get(f"s{i}", at=T0 - 400), T0, T0) == COUNTED | LATE
     assert (w.lingering, w.statistics().linger_overflows) == (2, 2)
+
+
+def addresses(w: Window, read: Read) -> list[tuple[str, float]]:
+    return [(source.address, source.live_until - T0) for source in one(w, read).seen_from]
+
+
+def test_a_read_from_elsewhere_is_not_hidden_by_a_newer_one() -> None:
+    """Both addresses stay while their reads are live, the newest first, whatever their order; a late read leaves none."""
+    w = window()
+    for at, address in ((0, "pod"), (-20, "else"), (5, "pod"), (-400, "late"), (-10, None), (7, "pod")):
+        w.record(get(at=T0 + at, source_ip=address), T0 + 10, T0 + 10)
+    assert addresses(w, get()) == [("pod", 307.0), ("else", 280.0)]
+
+
+def test_an_address_is_kept_until_its_own_last_read_ends() -> None:
+    """Also where it was the newest, went on reading, and then another took over; what is past goes."""
+    w = window()
+    for at, address in ((0, "a"), (50, "a"), (60, None), (55, "a"), (100, "b")):
+        w.record(get(at=T0 + at, source_ip=address), T0 + 100, T0 + 100)
+    assert addresses(w, get()) == [("b", 400.0), ("a", 355.0)]
+    w.record(get(at=T0 + 355, source_ip="c"), T0 + 355, T0 + 355)
+    assert addresses(w, get()) == [("c", 655.0), ("b", 400.0)]
+
+
+def test_of_too_many_addresses_the_one_that_ends_soonest_goes() -> None:
+    """Eight are kept."""
+    w = window()
+    for at in (5, 0, 1, 2, 3, 4, 6, 7, 8):
+        w.record(get(at=T0 + at, source_ip=f"ip-{at}"), T0 + 10, T0 + 10)
+    assert [f"ip-{at}" for at in range(8, 0, -1)] == [address for address, _ in addresses(w, get())]
+
+
+def test_an_address_of_a_watch_is_live_as_long_as_the_watch() -> None:
+    """Its end is its own, whichever watch of the observation is the newest."""
+    w = window()
+    w.record(watch(T0, id_="open", open_s=600, source_ip="pod"), T0 + 20, T0 + 20)
+    w.record(watch(T0 + 5, id_="else", open_s=600, source_ip="else"), T0 + 20, T0 + 20)
+    assert addresses(w, watch(T0)) == [("else", 905.0), ("pod", 900.0)]
+    w.record(watch(T0 + 5, id_="else", end=T0 + 15, source_ip="else"), T0 + 20, T0 + 20)
+    assert addresses(w, watch(T0)) == [("else", 315.0), ("pod", 900.0)]
+    w.record(watch(T0 + 30, id_="more", end=T0 + 315, source_ip="pod"), T0 + 315, T0 + 315)
+    assert [address for address, _ in addresses(w, watch(T0))] == ["pod"]
+
+
+def ending(at: float, *, end: float, **more: Any) -> Read:
+    return replace(watch(at, end=end, **more), ends_only=True)
+
+
+def test_a_watch_that_ends_badly_is_not_held_open() -> None:
+    """It ends as any other, and what says so is no request and is not shown."""
+    w = window()
+    w.record(watch(T0, open_s=600, named=grant("g"), source_ip="pod"), T0 + 20, T0 + 20)
+    w.record(watch(T0 + 1, open_s=60, id_="other"), T0 + 20, T0 + 20)
+    before = one(w, watch(T0))
+    assert w.record(ending(T0, end=T0 + 15), T0 + 20, T0 + 21) == 0
+    after = one(w, watch(T0))
+    assert (after.held_open_until, after.live_until, after.count) == (T0 + 61, T0 + 361, 2)
+    assert (after.last, after.arrived_at) == (before.last, before.arrived_at)
+    assert ([named.live_until for named in after.named], after.seen_from[0].live_until) == ([T0 + 315], T0 + 315)
+    assert w.record(ending(T0 + 1, end=T0 + 18, id_="other"), T0 + 20, T0 + 22) == 0
+    assert (one(w, watch(T0)).held_open_until, one(w, watch(T0)).live_until) == (0.0, T0 + 318)
+
+
+def test_the_bad_end_of_no_watch_creates_nothing() -> None:
+    """Neither where nothing is known, nor for another watch, nor once that has ended."""
+    w = window()
+    assert w.record(ending(T0, end=T0), T0, T0) == 0
+    assert (w.live, w.lingering, w.version) == (0, 0, 0)
+    w.record(watch(T0 - 50, end=T0 - 20), T0, T0)
+    version = w.version
+    for other in (ending(T0 - 50, end=T0), ending(T0 - 50, end=T0, id_="other"), ending(T0 - 49, end=T0)):
+        assert w.record(other, T0, T0) == 0
+    assert w.version == version
+
+
+def test_a_start_after_its_bad_end_is_a_watch_that_has_ended() -> None:
+    """It counts and is shown, alone or beside others."""
+    w = window()
+    for id_ in "ab":
+        w.record(ending(T0, end=T0 + 5, id_=id_), T0 + 10, T0 + 10)
+        assert bool(w.would_light(watch(T0, id_=id_), T0 + 10)) == (id_ == "a")
+        outcome = w.record(watch(T0, id_=id_), T0 + 10, T0 + 10)
+        assert outcome == (COUNTED | NEW if id_ == "a" else COUNTED)
+    found = one(w, watch(T0))
+    assert (found.count, found.held_open_until, found.live_until) == (2, 0.0, T0 + 305)
+    late = window()
+    late.record(ending(T0, end=T0), T0 + 400, T0 + 400)
+    assert late.would_light(watch(T0), T0 + 400) is None
+    assert late.record(watch(T0), T0 + 400, T0 + 400) == COUNTED | LATE
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 15), st.sampled_from(["a", "b", "c", None]), st.integers(0, 4)), max_size=30))
+def test_every_address_ends_with_its_own_last_read(steps: list[Any]) -> None:
+    """For reads in any order, at the same times, with and without an address: as if worked out anew from all of them."""
+    w, now, reads = Window(10.0, 1000, 1), T0, []
+    for age, address, later in steps:
+        now += later
+        reads.append(get(at=now - age, source_ip=address))
+        w.record(reads[-1], now, now)
+        expected: dict[str, float] = {}
+        for read in reads:
+            if read.at + 10 > now and read.source_ip is not None:
+                expected[read.source_ip] = max(expected.get(read.source_ip, 0.0), read.at + 10)
+        found = {s.address: s.live_until for s in one(w, get()).seen_from if s.live_until > now}
+        assert expected == found
+
+
+def test_of_addresses_that_end_at_once_the_newest_stays() -> None:
+    """Nine at one time: the one that read last goes on to be followed."""
+    w = window()
+    for number in range(9):
+        w.record(get(source_ip=f"ip-{number}"), T0, T0)
+    w.record(get(at=T0 + 5, source_ip="ip-8"), T0 + 5, T0 + 5)
+    assert addresses(w, get())[0] == ("ip-8", 305.0)

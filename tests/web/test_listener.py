@@ -478,6 +478,61 @@ def test_an_early_answer_on_http2_ends_its_stream_and_no_other() -> None:
     assert run(main, real_time=True) == (413, h2.errors.ErrorCodes.NO_ERROR, b"519000")
 
 
+def _leaving(go: trio.Event) -> Any:
+    """Answers /leave with the connection's end, /hold after `go`."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/leave":
+            await respond(send, 401, b"no", (b"connection", b"close"))
+            return
+        if scope["type"] == "http" and scope["path"] == "/hold":
+            await go.wait()
+        await echo(scope, receive, send)
+
+    return app
+
+
+def test_a_connection_that_ends_answers_what_is_in_flight_and_takes_nothing_more() -> None:
+    """The stream beside the last answer gets its own, a later one REFUSED_STREAM (it may be sent again); then comes GOAWAY."""
+
+    async def main() -> tuple[int | None, int, bool, int]:
+        go = trio.Event()
+        async with served(_leaving(go)) as server, h2_client(server) as client:
+            held = await client.open("/hold", end=True)
+            await client.answer(await client.open("/leave", end=True))
+            refused = (await client.answer(await client.open("/", end=True))).reset
+            was_open = client.goaway is None
+            go.set()
+            status = (await client.answer(held)).status
+            with trio.fail_after(PATIENCE_S):
+                await client.ended.wait()
+            assert client.goaway is not None
+            return refused, status, was_open, int(client.goaway.error_code)
+
+    assert run(main, real_time=True) == (h2.errors.ErrorCodes.REFUSED_STREAM, 200, True, 0)
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["never answered", "reset by the client"])
+def test_a_connection_that_ends_does_so_within_a_bound(is_reset: bool) -> None:
+    """What is in flight is waited for until drain_s, and no longer than the client wants it."""
+
+    async def main() -> bool:
+        limits = Limits(drain_s=60.0 if is_reset else 0.1)
+        go = trio.Event()
+        async with served(_leaving(go), limits=limits) as server, h2_client(server) as client:
+            held = await client.open("/hold", end=True)
+            await client.answer(await client.open("/leave", end=True))
+            if is_reset:
+                client.h2.reset_stream(held)
+                await client.flush()
+            with trio.fail_after(PATIENCE_S):
+                await client.ended.wait()
+            go.set()
+            return client.goaway is not None
+
+    assert run(main, real_time=True)
+
+
 def test_refused_bodies_give_their_window_back() -> None:
     """After refused bodies of many times the connection's window, a normal one still gets through."""
 
@@ -592,7 +647,7 @@ def test_an_open_event_stream_does_not_hold_up_the_end() -> None:
 
 @VERSIONS
 def test_what_is_in_flight_is_answered_before_the_end(http2: bool) -> None:
-    """Draining waits for an answer that is being made, tells the client that the connection ends, and accepts no other."""
+    """Draining waits for an answer that is being made, and tells the client that the connection ends."""
 
     async def main() -> list[Any]:
         go = trio.Event()
@@ -618,6 +673,59 @@ def test_what_is_in_flight_is_answered_before_the_end(http2: bool) -> None:
             return [(a.status_code, a.text, a.headers.get("connection")) for a in answers]
 
     assert [(200, "done", None if http2 else "close")] == run(main, real_time=True)
+
+
+@BOTH
+def test_what_has_no_request_in_flight_is_closed_as_soon_as_draining_begins(tls: bool) -> None:
+    """A connection that never said anything, its handshake included, and half a request head hold up no stop."""
+
+    async def main() -> float:
+        async with served(echo, tls=tls, limits=Limits(drain_s=10.0)) as server:
+            silent = await server.connect_tcp()
+            half = await server.connect()
+            await half.send_all(b"POST / HT")
+            await server.settled(lambda: server.listener.statistics().connections == 2)
+            started = trio.current_time()
+            await server.listener.drain()
+            took_s = trio.current_time() - started
+            assert await ended(silent)
+            assert await ended(half)
+            assert server.listener.statistics().handshake_failures == 0
+            return took_s
+
+    assert run(main, real_time=True) < 3.0
+
+
+@VERSIONS
+def test_who_comes_while_it_drains_is_served_and_holds_up_nothing(http2: bool) -> None:
+    """A new connection is answered, with the word that it ends; one that says nothing is not waited for."""
+
+    async def main() -> tuple[int, str | None, float]:
+        go = trio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and scope["path"] == "/hold":
+                await go.wait()
+            await echo(scope, receive, send)
+
+        async with served(app, limits=Limits(drain_s=10.0)) as server, trio.open_nursery() as nursery:
+            held = await server.connect()
+            await held.send_all(post("/hold"))
+            await server.settled(lambda: server.listener.statistics().requests == 1)
+            nursery.start_soon(server.listener.drain)
+            await server.settled(lambda: server.listener.is_draining)
+            await server.connect_tcp()
+            async with server.httpx(http2=http2) as client:
+                answer = await client.post("/")
+            started = trio.current_time()
+            go.set()
+            assert (await response(held))[0] == 200
+            await server.listener.drain()
+            return answer.status_code, answer.headers.get("connection"), trio.current_time() - started
+
+    status, connection, took_s = run(main, real_time=True)
+    assert (status, connection) == (200, None if http2 else "close")
+    assert took_s < 3.0
 
 
 def test_a_restart_refuses_no_connection() -> None:

@@ -84,7 +84,7 @@ def test_a_crash_refuses_no_connection() -> None:
 
 
 def test_stopping_the_system_drains_it() -> None:
-    """A request in flight gets its answer, an open one that never ends is cut, nothing is accepted any more."""
+    """A request in flight gets its answer, an open one that never ends is cut."""
 
     async def main() -> tuple[int, bool]:
         go, inside = trio.Event(), trio.Event()
@@ -156,6 +156,29 @@ def test_draining_can_begin_for_several_at_once() -> None:
         return took_s
 
     assert run(main, real_time=True) < 0.9
+
+
+def test_who_comes_after_the_drain_is_refused_at_once() -> None:
+    """The listener that has drained for good keeps nobody waiting for an accept while the system still runs."""
+
+    async def main() -> bool:
+        bound, drain = bind("127.0.0.1", 0), trio.Event()
+        port = bound.port
+        async with open_system("t") as system:
+            await system.start(_child(bound, drain_on=drain))
+            assert await _ask(port) == 200
+            drain.set()
+            is_refused = False
+            with trio.move_on_after(PATIENCE_S):
+                while not is_refused:
+                    try:
+                        assert await _ask(port) in (200, 0)
+                    except OSError:
+                        is_refused = True
+        bound.close()
+        return is_refused
+
+    assert run(main, real_time=True)
 
 
 def test_an_unknown_message_is_no_failure() -> None:

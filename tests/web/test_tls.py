@@ -108,6 +108,15 @@ def test_a_client_ca_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         server_context(files, client_ca=tmp_path / "none.crt")
 
 
+def test_nothing_is_made_for_a_client_ca_that_cannot_be_used(tmp_path: Path) -> None:
+    """A start that is refused leaves no certificate behind, and has said of none that it was made."""
+    garbage = tmp_path / "garbage.crt"
+    garbage.write_text("garbage")
+    with pytest.raises(TlsError, match="PROTECTOR_TLS_CLIENT_CA"):
+        ServerTls(state_dir=tmp_path / "state", client_ca=garbage, now=NOW)
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_self_made_certificate_is_renewed_while_running(tmp_path: Path) -> None:
     """A new context for new connections, under the same CA; looked at no more often than REFRESH_EVERY_S."""
     tls = ServerTls(state_dir=tmp_path, now=NOW)

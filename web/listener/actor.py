@@ -3,7 +3,7 @@
 Purpose: run one Listener on a socket that was bound outside, drain it when the actor stops, do the upkeep of its files.
 Messages: DescribeListener (ask) -> ListenerStatistics; Upkeep (its own timer).
 State: the Listener of this incarnation; its counts begin anew with it. A restart refuses no connection: the socket stays open.
-Counterparts: web/app.py makes the children; web/tls.py and web/credentials.py have the upkeep.
+Counterparts: web/edge.py makes the children; web/tls.py and web/credentials.py have the upkeep.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class ListenerActor(Actor):
     """`upkeep`: called with epoch seconds, in a thread, one after the other (certificate files, token files).
 
     `drain_on`: draining begins with this event, so that several listeners drain at the same time, although a supervisor stops
-    its children one after the other.
+    its children one after the other. It is the end: once drained, the socket is closed, so that who connects then is refused
+    at once, and not kept waiting for an accept while others still drain.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class ListenerActor(Actor):
     async def _drain_with(self, event: trio.Event) -> None:
         await event.wait()
         await self._listener.drain()
+        self._bound.close()
 
     def statistics(self) -> ListenerStatistics:
         """Of this incarnation."""

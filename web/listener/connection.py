@@ -48,6 +48,8 @@ class Connection:
             self._stream = trio.SSLStream(self._transport, tls, server_side=True)
         self._send_lock = trio.Lock()
         self._reading = trio.CancelScope()
+        self._shaking_hands = trio.CancelScope()
+        self._is_stopped = False
         self._is_idle = True
         self._protocol: Http1 | Http2 | None = None
 
@@ -61,9 +63,9 @@ class Connection:
                 try:
                     self._protocol = self._make_protocol(alpn, nursery)
                     await self._protocol.initiate()
-                    if self._context.terminated.is_set():
+                    if self._is_stopped:
                         return
-                    await self.send(Updated(idle=True))
+                    self._reading.deadline = trio.current_time() + self._setup.limits.idle_s
                     await self._read(self._protocol)
                 finally:
                     await self._end()
@@ -72,7 +74,12 @@ class Connection:
             await self._close()
 
     def stop(self) -> None:
-        """Ends at once if no request is in flight, else as soon as none is: what comes meanwhile, the application refuses."""
+        """Ends at once if no request is in flight, else as soon as none is: what comes meanwhile, the application refuses.
+
+        A handshake is no request. A connection that comes while the listener ends is not stopped: it ends after its first answer.
+        """
+        self._is_stopped = True
+        self._shaking_hands.cancel()
         if self._is_idle:
             self._reading.cancel()
 
@@ -106,10 +113,12 @@ class Connection:
         if not isinstance(self._stream, trio.SSLStream):
             return "http/1.1"
         try:
-            with trio.fail_after(self._setup.limits.handshake_s):
+            with self._shaking_hands, trio.fail_after(self._setup.limits.handshake_s):
                 await self._stream.do_handshake()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             self._setup.counters.handshake_failures += 1
+            return None
+        if self._shaking_hands.cancelled_caught:
             return None
         return self._stream.selected_alpn_protocol() or "http/1.1"
 

@@ -136,6 +136,9 @@ class Http2(Http2Answers):
 
     async def _request(self, event: h2.events.RequestReceived) -> None:
         stream_id = event.stream_id
+        if self._leaves:  # "not processed": to be sent again without risk (RFC 9113, 8.7)
+            self._reset(stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+            return
         self._newest = stream_id
         if event.stream_ended is None:
             self._receiving.add(stream_id)

@@ -43,7 +43,8 @@ class Http2Answers(H2Protocol):
         self._answered: dict[int, trio.Event] = {}
         """Streams whose answer is on its way; the event is set when it is on the wire, or never will be."""
         self._leaves = False
-        """Whether an answer said `connection: close`: the connection ends once nothing is in flight any more."""
+        """Whether an answer said `connection: close`: no further request is taken, and the connection ends once nothing is in
+        flight any more, or when the bound for that is over."""
         self._newest = 0
 
     async def farewell(self) -> None:
@@ -66,7 +67,7 @@ class Http2Answers(H2Protocol):
         if isinstance(event, Response):
             headers = [(name, value) for name, value in event.headers if name.lower() not in _OF_HTTP1]
             if any(name.lower() == b"connection" and value.lower() == b"close" for name, value in event.headers):
-                self._leaves = True
+                self._leave()
             status = (b":status", b"%d" % event.status_code)
             try:
                 self.connection.send_headers(stream_id, [status, *headers, *self.config.response_headers("h2")])
@@ -136,13 +137,31 @@ class Http2Answers(H2Protocol):
             self._reset(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
             await self._drop_buffer(stream_id)
         await self.has_data.set()
+        await self._check_idle()
+
+    async def _check_idle(self) -> None:
         if self.streams:
             return  # another batch of the same sender may be on its way: no answer ends more than its own stream
         if self._leaves:
-            await self.farewell()
-            await self.send(Closed())
+            await self._end()
         else:
             await self.send(Updated(idle=True))
+
+    def _leave(self) -> None:
+        if not self._leaves:
+            self._leaves = True
+            self.task_group.spawn(self._end_in_time)
+
+    async def _end_in_time(self) -> None:
+        """The bound on what is in flight on a connection that ends."""
+        with trio.move_on_after(self.config.limits.drain_s):
+            await self._over.wait()
+        if not self._over.is_set():
+            await self._end()
+
+    async def _end(self) -> None:
+        await self.farewell()
+        await self.send(Closed())
 
     async def send_task(self) -> None:
         """Sends what the streams have, in turn, as far as the peer's windows allow."""
@@ -193,5 +212,4 @@ class Http2Answers(H2Protocol):
         self._received(stream_id)
         await self._close_stream(stream_id)
         await self._drop_buffer(stream_id)
-        if not self.streams:
-            await self.send(Updated(idle=True))
+        await self._check_idle()

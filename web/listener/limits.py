@@ -53,7 +53,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     request_end_s: float = 30.0
     """How long an application may go on with a request after its connection ended. Over it: cancelled."""
     drain_s: float = 10.0
-    """How long requests in flight may go on once the listener stops. Over it: their connections are cut."""
+    """How long requests in flight may go on once the listener stops, or once an answer to another one said that their HTTP/2
+    connection ends (401 over the rate of failures). Over it: their connections are cut."""
 
 
 class ListenerStatistics(Struct, frozen=True, kw_only=True):

@@ -141,7 +141,7 @@ class Listener:
 
     @property
     def is_draining(self) -> bool:
-        """Whether no new connection is accepted any more."""
+        """Whether it ends as soon as what was in flight is answered."""
         return self._stop.is_set()
 
     async def serve_connections(
@@ -178,12 +178,14 @@ class Listener:
                     self._ready.set()
                     task_status.started()
                     await self._stop.wait()
+                    with trio.move_on_after(self.limits.drain_s):
+                        # Who connects meanwhile is served (by ingest: 503 and Retry-After), but never waited for.
+                        waited_for = frozenset(self._connections)
+                        for connection in waited_for:
+                            connection.stop()
+                        while not waited_for.isdisjoint(self._connections):
+                            await self._closed.park()
                     accepting.cancel_scope.cancel()
-                with trio.move_on_after(self.limits.drain_s):
-                    for connection in list(self._connections):
-                        connection.stop()
-                    while self._connections:
-                        await self._closed.park()
             finally:
                 for connection in list(self._connections):
                     connection.abort()
@@ -194,7 +196,10 @@ class Listener:
         await self._ready.wait()
 
     async def drain(self) -> None:
-        """Stops accepting, lets what is in flight end within `limits.drain_s`, cuts the rest. Returns when all is closed."""
+        """Closes what has no request in flight, lets the rest end within `limits.drain_s`, cuts what is left then.
+
+        Until then new connections are accepted, so that they are answered. Returns when all is closed.
+        """
         await self._context.terminated.set()
         self._stop.set()
         await self._ended.wait()
