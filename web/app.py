@@ -165,7 +165,7 @@ async def _serve(
                 journal=journal,
                 model=ClusterModel(ttl_s=settings.ttl_s),
                 snapshots=snapshots,
-                ended=EndedRing(),
+                ended=EndedRing(revision=int(time.time() * 1000)),  # never a number that an earlier process gave out
                 write=_write_line,
                 cluster_name=cluster_name,
                 ttl_s=settings.ttl_s,

@@ -182,6 +182,7 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
     yield gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)
     yield gauge("evidence_ended", "Pieces of evidence that ended and are still shown.", engine.evidence_ended)
     yield gauge("unexplained_reads", "Live evidence that no modelled grant covers.", engine.unexplained)
+    yield gauge("gone_reads", "Live evidence whose claimed pod is unknown.", engine.gone)
     yield counter(
         "model_disagreements", "Reads whose grant the API server named otherwise than the model.", engine.disagreements
     )

@@ -69,6 +69,8 @@ class EngineActorStatistics(Struct, frozen=True):
     """Messages that built on something else than what was here."""
     announcer_behind: int
     unanswered: int
+    unjudged: int
+    """Reads that were not judged because too many that are not live waited for it."""
 
 
 class _Tick(Struct, frozen=True):
@@ -282,4 +284,5 @@ class EngineActor(Actor):
             gaps=self._gaps,
             announcer_behind=self._announcer_behind,
             unanswered=self._unanswered,
+            unjudged=self._engine.afterwards.unjudged,
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.cluster.records import Record, RecordKey
+from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
 from actors.engine.ended import EndedRing
@@ -21,7 +22,7 @@ from actors.engine.lights import Lights
 from actors.messages import EvidenceChanged, Flip
 
 MEMORY_S: Final = 600.0
-"""How long the cluster's records remember what went (design 3: the TTL and 300 s). What happened earlier is not judged."""
+"""How long the cluster's records remember what went (design 3: the TTL and 300 s). What happened earlier is judged while it lives."""
 
 
 class Engine:
@@ -33,7 +34,8 @@ class Engine:
         self.graph = Graph(self._changes)
         self.judge = Judge(self.graph, self._changes, memory_s)
         self._edges = Edges(self.graph, self.judge, self._changes)
-        self.lights = Lights(self.graph, self._edges, self.judge, self.ended, self._changes)
+        self.afterwards = Afterwards(self.graph, self.judge, self.ended, self._changes)
+        self.lights = Lights(self.graph, self._edges, self.judge, self.afterwards, self.ended, self._changes)
 
     @property
     def revision(self) -> int:
@@ -72,6 +74,7 @@ class Engine:
         self.lights.look_at_clock(now)
         for item in self.judge.look_at_clock(now):
             self._edges.recount(item)
+        self.afterwards.look_at_clock(now)
         self._close(now)
 
     def heard_all(self, now: float) -> None:
@@ -81,7 +84,7 @@ class Engine:
 
     def next_at(self) -> float | None:
         """When (epoch seconds) to tick next; None when nothing waits for time to pass."""
-        moments = (self.lights.next_at(), self.judge.next_at())
+        moments = (self.lights.next_at(), self.judge.next_at(), self.afterwards.next_at())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def take_flips(self) -> tuple[Flip, ...]:
@@ -91,13 +94,14 @@ class Engine:
         return flips
 
     def everything(self, now: float) -> tuple[Flip, ...]:
-        """Flips of all that is lit or unexplained now, for the announcer after a start."""
+        """Flips of all that is lit now, and of all unexplained reads that are shown, for the announcer after a start."""
         self.tick(now)
         for chain in self.graph.chains.lit:
             chain.told = tell(chain, now)
         lit = [chain_flip(chain, "chain.corroborated", now) for chain in self.graph.chains.lit]
         items = (item for account in self.graph.accounts.values() for item in account.items.values())
-        return (*lit, *(self.judge.report_of(item, now) for item in items if item.explained is False))
+        unexplained = (each for each in (*items, *self.ended) if each.explained is False)
+        return (*lit, *(self.judge.report_of(each, now) for each in unexplained))
 
     def _close(self, now: float) -> None:
         """The end of every call that changes something."""

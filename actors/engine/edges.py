@@ -1,7 +1,8 @@
 """Which live evidence lights which chains: the edges between them. Pure; counterparts: lights.py (when), light.py (what adds up).
 
 An edge lasts as long as its item; where the grant was gone by the newest read but the API server named it in an earlier one
-that is still live, it lasts as long as that.
+that is still live, it lasts as long as that. An observation keeps the 8 grants that were
+named last: proof is remembered for those, here as in an engine that is told everything anew.
 """
 
 from __future__ import annotations
@@ -137,11 +138,22 @@ class Edges:
             return
         names = [each.grant for each in named]
         if names != item.named_grants:
-            self.name(item, fell=not set(item.named_grants) <= set(names))
+            self._unprove(item, earlier, set(names))
+            self.name(item, fell=False)
             self._judge.named(item, names)
             return
         for each, chains in zip(named, item.provers, strict=True):
             self._prove(chains, each.live_until)
+
+    def _unprove(self, item: Item, earlier: tuple[NamedGrant, ...], names: set[GrantName]) -> None:
+        """Of what was named earlier, what is not among these proves nothing any more; `item.provers` is still of `earlier`."""
+        for each, chains in zip(earlier, item.provers, strict=True):
+            if each.grant in names:
+                continue
+            for chain in chains:
+                if chain.light is not None and each.live_until >= chain.light.read_proven:
+                    chain.light.stale = True
+                    self._changes.unsettled[chain] = None
 
     def _prove(self, chains: tuple[Chain, ...], live_until: float) -> None:
         """The API server named the grant of these chains again."""

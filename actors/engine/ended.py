@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.engine.secrets import SecretName
-from actors.evidence import Account, Evidence, ObservationKey, Signal
+from actors.evidence import Account, Evidence, Observation, ObservationKey, Signal
 
 if TYPE_CHECKING:
     from actors.engine.lights import Lights
@@ -37,10 +38,22 @@ class Ended(Struct, frozen=True, gc=False):
     ended_at: float
 
     @property
+    def observation(self) -> Observation:
+        """What was read."""
+        return self.evidence.observation
+
+    @property
     def secret(self) -> SecretName | None:
         """The one Secret that was read by name."""
         scope = self.evidence.observation.last.scope
         return None if scope.namespace is None or scope.name is None else (scope.namespace, scope.name)
+
+    def judged(self, explained: bool) -> Ended:
+        """The same, as a grant covers it or none does."""
+        signals = self.signals
+        if not explained:
+            signals = tuple(signal for signal in Signal if signal in signals or signal is Signal.UNEXPLAINED)
+        return replace(self, explained=explained, signals=signals)
 
     def all_signals(self) -> tuple[Signal, ...]:
         """As Item.all_signals."""
@@ -58,12 +71,13 @@ class EndedStatistics(Struct, frozen=True):
 class EndedRing:
     """One piece of each observation, the newest end last."""
 
-    def __init__(self, capacity: int = ENDED_MAX, kept_s: float = ENDED_KEPT_S) -> None:
+    def __init__(self, capacity: int = ENDED_MAX, kept_s: float = ENDED_KEPT_S, revision: int = 0) -> None:
+        """`revision`: where to begin; the wall clock in milliseconds, so that no number ever stands for other content."""
         self._capacity = capacity
         self._kept_s = kept_s
         self._held: OrderedDict[tuple[Account, ObservationKey], Ended] = OrderedDict()
         self._overflowed = 0
-        self.revision = 0
+        self.revision = revision
         """Of what /api/chains answers."""
         self.numbers = 0
         """Evidence counted so far: decides between pieces of the same moment."""
@@ -91,6 +105,14 @@ class EndedRing:
             gone.append(self._held.popitem(last=False)[1])
             self._overflowed += 1
         return gone
+
+    def replace(self, ended: Ended) -> None:
+        """The same piece, judged: in its place, if it is still here."""
+        observation = ended.evidence.observation
+        key = (observation.last.account, observation.key)
+        held = self._held.get(key)
+        if held is not None and held.number == ended.number:
+            self._held[key] = ended
 
     def take(self, account: Account, key: ObservationKey) -> Ended | None:
         """Takes it out."""

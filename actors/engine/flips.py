@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from actors.engine.ended import Ended
 from actors.engine.nodes import Chain, Item, Told
 from actors.evidence import Attribution, Signal
 from actors.messages import Flip
@@ -60,7 +61,7 @@ def chain_flip(chain: Chain, event: Literal["chain.corroborated", "chain.expired
     )
 
 
-def unexplained_flip(item: Item, exposure: str | None, at: float) -> Flip:
+def unexplained_flip(item: Item | Ended, exposure: str | None, at: float) -> Flip:
     """The report of a read that no grant covers; of several workloads the first is named."""
     evidence, last = item.evidence, item.observation.last
     return Flip(
@@ -78,7 +79,7 @@ def unexplained_flip(item: Item, exposure: str | None, at: float) -> Flip:
     )
 
 
-def unexplained_key(item: Item) -> str:
+def unexplained_key(item: Item | Ended) -> str:
     """What tells this report apart, also after a restart: the observation, and since when it is in the window."""
     observation = item.observation
     parts = (observation.last.account, observation.key, observation.first_seen)

@@ -74,4 +74,5 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         unexplained=engine.judge.unexplained,
         disagreements=engine.judge.disagreements,
         touched=engine.touched,
+        gone=engine.lights.gone,
     )

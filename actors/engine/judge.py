@@ -6,9 +6,11 @@ cluster's news and the audit log travel on different ways. A read that a grant c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from actors.engine.changes import Changes
+from actors.engine.ended import Ended
 from actors.engine.flips import unexplained_flip
 from actors.engine.graph import Graph
 from actors.engine.latest import Due
@@ -26,7 +28,8 @@ class Judge:
     def __init__(self, graph: Graph, changes: Changes, memory_s: float) -> None:
         self._graph = graph
         self._changes = changes
-        self._memory_s = memory_s
+        self.memory_s = memory_s
+        """How long the cluster remembers what went."""
         self._due: Due[Item] = Due()
         self.synced = False
         """Whether the cluster's records have been read to the end."""
@@ -77,8 +80,13 @@ class Judge:
             lacking = self._lacking(item)
             self.disagreements += len(lacking)
             item.disagreed |= lacking
-            if item.explained is None and now - item.observation.last.at <= self._memory_s:
-                self._explain(item, False)
+            if item.explained is None:
+                last = item.observation.last
+                explained = explains(item.account.ways(last).rows, last.at, now, self.memory_s)
+                self._explain(item, explained)
+                if explained:
+                    item.explained_at = last.at
+                    continue
                 judged.append(item)
                 self._report(item, now)
         return judged
@@ -113,8 +121,14 @@ class Judge:
             item.reported = True
             self._changes.flips.append(self.report_of(item, now))
 
-    def report_of(self, item: Item, now: float) -> Flip:
+    def report_of(self, item: Item | Ended, now: float) -> Flip:
         """The report that no grant covers this read."""
         workloads = item.evidence.workloads
         node = self._graph.workloads.get(workloads[0]) if workloads else None
         return unexplained_flip(item, None if node is None else node.exposure.level, now)
+
+
+def explains(rows: Iterable[GrantRow], at: float, now: float, memory_s: float) -> bool:
+    """Whether one of these grants covers a read made at `at`: as of the event, and where that is forgotten those that stand now."""
+    forgotten = now - at > memory_s
+    return any(row.grant.in_force(at) or (forgotten and not row.grant.revoked) for row in rows)

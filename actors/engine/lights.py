@@ -6,13 +6,14 @@ Nothing is scanned: a repeated read costs the chains that it lights, and time is
 
 Theory of operation: every piece of live evidence is an Item with edges to the chains that it lights (edges.py). Chains that
 an item gained or lost are settled once, at the end of each call: what is lit twice or replaced within one call is no flip.
-Counterpart: judge.py (reads that no grant covers).
+Counterparts: judge.py and afterwards.py (reads that no grant covers).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
 from actors.engine.ended import Ended, EndedRing
@@ -22,21 +23,26 @@ from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.nodes import AccountNode, Chain, Item
 from actors.engine.timeline import Timeline
-from actors.evidence import Account, Evidence, ObservationKey
+from actors.evidence import Account, Attribution, Evidence, ObservationKey
 from actors.messages import EvidenceChanged
 
 
 class Lights:
     """All live evidence, and the chains that it lights."""
 
-    def __init__(self, graph: Graph, edges: Edges, judge: Judge, ended: EndedRing, changes: Changes) -> None:
+    def __init__(
+        self, graph: Graph, edges: Edges, judge: Judge, afterwards: Afterwards, ended: EndedRing, changes: Changes
+    ) -> None:
         self._graph = graph
         self._edges = edges
         self._judge = judge
+        self._afterwards = afterwards
         self._ended = ended
         self._changes = changes
         self.timeline = Timeline()
         self.live = 0
+        self.gone = 0
+        """Live evidence whose claimed pod is unknown."""
         self.begun = 0
         """Pieces of evidence that were new, so far."""
         self._due: Due[Item] = Due()
@@ -88,6 +94,7 @@ class Lights:
         item = Item(self._ended.numbers, account, evidence)
         observation = evidence.observation
         self.live += 1
+        self.gone += evidence.attribution is Attribution.GONE
         self.begun += 1
         self._changes.touched += 1
         was_burst = account.burst
@@ -102,6 +109,7 @@ class Lights:
         if past is not None and past.evidence.observation.first_seen == observation.first_seen:
             self._ended.take(account.account, observation.key)
             self._unknow([past])
+            self._afterwards.drop(past.number)
         self.timeline.put(item)
         self._edges.evaluate(item, now)
         self._watch(item, now)
@@ -115,6 +123,8 @@ class Lights:
         if observation.count == before.count and evidence == old:
             return
         item.evidence = evidence
+        if evidence.attribution is not old.attribution:
+            self.gone += (evidence.attribution is Attribution.GONE) - (old.attribution is Attribution.GONE)
         if observation.live_until <= now:
             self._end(item, now, fell=True)
             return
@@ -140,22 +150,20 @@ class Lights:
 
     def _keep_late(self, account: AccountNode, evidence: Evidence, now: float) -> None:
         """It was not live when it came; it is still told."""
-        observation = evidence.observation
-        known = self._ended.get(account.account, observation.key)
+        known = self._ended.get(account.account, evidence.observation.key)
         if known is not None and known.evidence == evidence:
             return
         self._ended.numbers += 1
-        last = observation.last
-        covered = not last.borrowed and any(row.grant.in_force(last.at) for row in account.ways(last).rows)
-        self._remember(Ended(self._ended.numbers, evidence, covered or None, evidence.signals, (), now))
+        self._remember(self._afterwards.late(self._ended.numbers, account, evidence, known, now))
 
     def _end(self, item: Item, now: float, *, fell: bool = False) -> None:
         """It is live no longer: by time, or because the store says so."""
         account, observation = item.account, item.observation
         self.live -= 1
+        self.gone -= item.evidence.attribution is Attribution.GONE
         self._changes.touched += 1
         was_burst = account.burst
-        self._remember(_past(item, now))
+        self._remember(self._afterwards.past(item, now))
         self._edges.link(item, {}, fell=fell)
         del account.items[observation.key]
         secret = item.secret
@@ -183,7 +191,7 @@ class Lights:
                 if here is not None and key in here.items:
                     continue
                 if past is None or past.evidence.observation.first_seen != item.observation.first_seen:
-                    self._remember(_past(item, now))
+                    self._remember(self._afterwards.past(item, now))
 
     def held(self) -> Iterator[tuple[Account, ObservationKey, Item]]:
         """All live evidence."""
@@ -259,6 +267,8 @@ class Lights:
             if light is not None and light.stale:
                 self._changes.touched += len(light.items)
                 light.refresh(chain)
+                if light.proven_until <= now:
+                    self._edges.proven_due.drop(chain)
             lit = light is not None and light.until > now
             if lit is not chain.lit:
                 self._graph.chains.turn(chain, lit=lit)
@@ -281,10 +291,3 @@ class Lights:
         else:
             self._changes.flips.append(chain_flip(chain, "chain.expired", now))
             chain.told = None
-
-
-def _past(item: Item, now: float) -> Ended:
-    """The item as something that has ended."""
-    chains = tuple(sorted(chain.id for chain in item.edges))
-    ended_at = min(now, item.observation.live_until)
-    return Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at)

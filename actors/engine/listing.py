@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from typing import Final, TypeVar
@@ -41,7 +41,7 @@ from actors.engine.views import (
     items_over,
     light_of_secret,
 )
-from actors.evidence import Account, Evidence
+from actors.evidence import Account, Evidence, Signal
 
 ChainPlace = tuple[int, int, int, float, str]
 """Corroboration (0 proven, 1 possible, 2 none), exposure, signals (more first), event time (newest first), id."""
@@ -105,11 +105,17 @@ class Listing:
         candidates = self._candidates(query)
         if candidates is not None:
             secret = query.secret
-            passing = [chain for chain in candidates if _passes(chain, query)]
-            placed = [
-                (place_of(chain, now) if secret is None else _place_of_secret(chain, secret, now), chain)
-                for chain in passing
-            ]
+            placed: list[tuple[ChainPlace, Chain]] = []
+            for chain in candidates:
+                if not _passes(chain, query):
+                    continue
+                if secret is None:
+                    place = place_of(chain, now)
+                else:
+                    place, signals = _place_of_secret(chain, secret, now)
+                    if query.signal is not None and query.signal not in signals:
+                        continue
+                placed.append((place, chain))
             rows = sorted(row for row in placed if query.corroborated in (None, row[0][0] != DARK))
             return list(islice(_behind(rows, after), count)), len(rows)
         lit = [] if query.corroborated is False else [row for row in self._lit_rows(now) if _passes(row[1], query)]
@@ -211,19 +217,19 @@ def place_of(chain: Chain, now: float) -> ChainPlace:
     return (0 if proven else 1, rank, -len(signals_of(chain)), -light.newest_at, chain.id)
 
 
-def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainPlace:
-    """Where it stands as far as this one Secret goes."""
+def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> tuple[ChainPlace, Collection[Signal]]:
+    """Where it stands as far as this one Secret goes, and the signals of its evidence."""
     until, proven_until, items = light_of_secret(chain, secret)
     rank = chain.node.exposure.rank
     if until <= now:
-        return (DARK, rank, 0, 0.0, chain.id)
+        return (DARK, rank, 0, 0.0, chain.id), ()
     signals = {signal for item in items for signal in item.all_signals()}
     newest = max(item.observation.last.at for item in items)
-    return (0 if proven_until > now else 1, rank, -len(signals), -newest, chain.id)
+    return (0 if proven_until > now else 1, rank, -len(signals), -newest, chain.id), signals
 
 
 def _passes(chain: Chain, query: ChainsQuery) -> bool:
-    """Whether the filters let it through, but for corroboration, which depends on the Secret asked for."""
+    """Whether the filters let it through, but for what depends on the Secret asked for: corroboration, and with one the signals."""
     workload = chain.node.workload
     if query.namespace is not None and workload.namespace != query.namespace:
         return False
@@ -231,7 +237,9 @@ def _passes(chain: Chain, query: ChainsQuery) -> bool:
         return False
     if query.account is not None and (chain.entry is None or chain.entry.account.account != Account(*query.account)):
         return False
-    return query.signal is None or (chain.lit and query.signal in signals_of(chain))
+    if query.signal is None or query.secret is not None:
+        return True
+    return chain.lit and query.signal in signals_of(chain)
 
 
 def _evidence_passes(evidence: Evidence, signals: Callable[[], Iterable[str]], query: EvidenceQuery) -> bool:

@@ -24,7 +24,7 @@ class ChainsQuery(Struct, frozen=True):
     """(namespace, name): chains that cover it; the corroboration in the answer is of this Secret alone."""
     account: tuple[str, str] | None = None
     signal: str | None = None
-    """Chains with live evidence that carries this signal."""
+    """Chains with live evidence that carries this signal; with `secret`, evidence of that Secret."""
     cursor: str | None = None
     limit: int = LIMIT_DEFAULT
 
@@ -222,3 +222,5 @@ class EngineStatus(Struct, frozen=True):
     unexplained: int
     disagreements: int
     touched: int
+    gone: int = 0
+    """Live evidence whose claimed pod is unknown (attribution `gone`)."""

@@ -160,6 +160,40 @@ def test_a_proof_that_is_renewed_ends_again(world):
     assert {c.grant.binding.name: c.corroboration for c in world.chains()} == {"first": "possible", "second": "proven"}
 
 
+def test_proof_is_remembered_for_the_eight_grants_named_last(make_world, world):
+    """Twelve equal bindings, each named once: eight are proven, here as in a new engine; nothing ends twice later."""
+    world.apply(world.pod("web-1"))
+    names = [f"g{number}" for number in range(12)]
+    for name in names:
+        world.grant(name)
+    for name in names:
+        world.read("app/reader", "get", "app/db", pod="web-1", named=world.named(name))
+        world.wait(1)
+    proven = {c.grant.binding.name for c in world.chains() if c.corroboration == "proven"}
+    assert set(names[4:]) == proven
+    after = make_world()
+    after.now, after.observations = world.now, world.observations
+    after.apply(after.pod("web-1"))
+    for name in names:
+        after.grant(name)
+    after.reattribute()
+    assert after.chains() == world.chains()
+    before, revision = world.answer(), world.engine.revision
+    world.wait(290)
+    assert (before, revision) == (world.answer(), world.engine.revision)
+
+
+def test_what_is_named_elsewhere_stays_proven(world):
+    """The ninth grant named for one Secret takes the proof of the first away, but not what it has from another Secret."""
+    world.apply(world.pod("web-1"))
+    for number in range(9):
+        world.grant(f"g{number}")
+    world.read("app/reader", "get", "app/a", pod="web-1", named=world.named("g0"))
+    for number in range(9):
+        world.read("app/reader", "get", "app/b", pod="web-1", named=world.named(f"g{number}"))
+    assert {c.corroboration for c in world.chains()} == {"proven"}
+
+
 def test_bind_read_unbind_leaves_the_chain_lit_and_marked_revoked(world):
     """A binding that went after the read still explains it; the chain goes when its light does."""
     world.apply(world.pod("web-1"))

@@ -78,6 +78,16 @@ def test_with_a_secret_everything_is_of_that_secret_alone(shop):
     assert (lit.corroborated, lit.corroboration, len(lit.evidence), len(lit.secrets)) == (True, "proven", 1, 1)
 
 
+def test_with_a_secret_the_signals_are_of_that_secret_alone(shop):
+    """B was read from a foreign address, A by the same account from its own: only under B is the chain found by the signal."""
+    shop.read("app/possible", "get", "app/a", pod="possible-1")
+    query = {"signal": "foreign_source_ip"}
+    assert shop.chains(secret=("app", "a"), **query) == []
+    assert shop.chains(secret=("app", "c"), **query) == []
+    assert names(shop.chains(secret=("app", "b"), **query)) == ["possible"]
+    assert shop.chains(secret=("app", "b"), corroborated=False, **query) == []
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
