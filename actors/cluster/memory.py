@@ -64,10 +64,6 @@ class Memory:
         versions = self._held.get(key)
         return versions[-1] if versions and versions[-1].gone_at is None else None
 
-    def live_keys(self) -> list[RecordKey]:
-        """The keys that have a live record."""
-        return [key for key, versions in self._held.items() if versions[-1].gone_at is None]
-
     def hold(self, record: Record) -> bool:
         """Make this the live record of its key, in place of the live one; whether that changed anything."""
         key = record.key
