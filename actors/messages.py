@@ -1,13 +1,13 @@
 """Every message between the pipeline's actors, in the order of the flow. Frozen; each carries a batch or an account's worth.
 
-POST -> ParseBody -> RecordBatch (committed, then published) -> AccountsChanged -> Refresh -> ChangesSince / PodsOf
--> EvidenceChanged -> the engine -> ChainFlipped, ReadUnexplained -> subscribers.
+POST -> ParseBody -> RecordBatch (committed, then published) -> AccountsChanged -> Refresh -> Follow
+-> AccountChanges (-> PodsOf) -> EvidenceChanged -> the engine -> ChainFlipped, ReadUnexplained -> subscribers.
 What comes after the commit is state pulled, not events pushed: each receiver can lose a message and ask again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -15,6 +15,14 @@ from actors.evidence import Account, Attribution, Evidence, Observation, Observa
 
 if TYPE_CHECKING:
     from actors.cluster.records import Pod, Record, RecordKey
+
+
+class Follower(Protocol):
+    """As much of an ActorRef as a message needs that says whom to answer."""
+
+    def tell(self, message: Any) -> None:
+        """Queue a message."""
+
 
 # --- edge -> parser ----------------------------------------------------------------------------------------------
 
@@ -72,7 +80,7 @@ class StoreUnavailable(Struct, frozen=True):
 
 
 class AccountsChanged(Struct, frozen=True):
-    """Something of these accounts changed in the window. Conflated: repeating it changes nothing."""
+    """Something of these accounts changed in the window, and nobody follows them. Conflated: repeating it changes nothing."""
 
     accounts: tuple[Account, ...]
 
@@ -84,12 +92,17 @@ class Refresh(Struct, frozen=True):
     full: bool = False
 
 
-class ChangesSince(Struct, frozen=True):
-    """Asked of the store by an account's actor. `epoch` and `version` are of its last AccountChanges; 0 and 0 at first."""
+class Follow(Struct, frozen=True):
+    """Told to the store by an account's actor: a pull that waits. AccountChanges comes at once if there is any, else with the next.
+
+    `epoch` and `version` are of its last AccountChanges; 0 and 0 at first. Of one account only the newest is kept.
+    """
 
     account: Account
     epoch: int
     version: int
+    follower: Follower
+    """Who is told."""
 
 
 class AccountChanges(Struct, frozen=True):
@@ -105,6 +118,8 @@ class AccountChanges(Struct, frozen=True):
     """What left the window since: expired or evicted. Only where not `full`."""
     more: bool = False
     """There is more than one answer may hold: ask again from `version` (never for fewer than some thousand observations)."""
+    since: int = 0
+    """The version that was asked from: an answer to another question than the last one is no use."""
 
 
 class LiveAccounts(Struct, frozen=True):

@@ -1,24 +1,28 @@
-"""The actor of one ServiceAccount: pulls its reads from the store and its pods from the cluster, tells the engine.
+"""The actor of one ServiceAccount: follows its reads in the store, asks the cluster for its pods, tells the engine.
 
-Messages: Refresh (conflated: it cannot overflow). Asks ChangesSince and PodsOf, sends EvidenceChanged.
-It may crash at any time: a new incarnation pulls everything again and sends it whole. It leaves the tree when nothing
-of the account is live; the next read starts it again.
+Messages: AccountChanges (the store's answer to a pull), Refresh (conflated: it cannot overflow). Tells the store Follow, asks PodsOf,
+tells EvidenceChanged. It may crash at any time: a new incarnation pulls everything again and sends it whole. It leaves the tree when
+nothing of the account is in the window; the next read starts it again.
+
+One pull stands at the store while evidence is held. An answer is taken in if it was asked for from where this incarnation is; then the
+next pull goes out. Whatever fails on the way is pulled again from the same place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
 from actors.attribution.state import AccountEvidence, AccountStatistics, joined
 from actors.evidence import Account
-from actors.messages import AccountChanges, AccountPods, ChangesSince, PodsOf, Refresh
+from actors.messages import AccountChanges, AccountPods, EvidenceChanged, Follow, PodsOf, Refresh
 from actors.runtime import (
     UNANSWERED,
     Actor,
     ActorRef,
+    MailboxFull,
     MailboxPolicy,
     Overflow,
     Timer,
@@ -29,7 +33,9 @@ ASK_TIMEOUT_S: Final = 10.0
 RETRY_S: Final = 1.0
 """After a failed question; the question is then asked anew, so nothing is lost."""
 LINGER_S: Final = 0.5
-"""How long after the end of its last evidence an actor looks whether it may leave."""
+"""How long after the end of its last evidence an actor looks whether the store has said so."""
+LOOK_S: Final = 10.0
+"""How often it looks again after that."""
 PAGES_MAX: Final = 1000
 """Pages of one answer of the store; far more than the window can fill."""
 
@@ -42,6 +48,7 @@ class AccountActor(Actor):
     """Attributes the live reads of one account (design 1, The flow)."""
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=8, overflow=Overflow.CONFLATE)
+    """A Refresh, a wake-up, and of the store's answers hardly more than the one that was asked for."""
 
     def __init__(self, account: Account, store_ref: ActorRef, cluster_ref: ActorRef, engine_ref: ActorRef) -> None:
         super().__init__()
@@ -50,6 +57,10 @@ class AccountActor(Actor):
         self._cluster = cluster_ref
         self._engine = engine_ref
         self._state = AccountEvidence(account)
+        self._wish = Refresh()
+        """What to do with the next changes besides."""
+        self._pages: list[AccountChanges] = []
+        """Of an answer that has more."""
         self._timer: Timer | None = None
         self._wake_at = 0.0
         self._unanswered = 0
@@ -69,63 +80,116 @@ class AccountActor(Actor):
         self._state = AccountEvidence(self._account, self.context.incarnation)
         self.context.ref.tell(Refresh(full=True))
 
-    async def on_receive(self, message: Any) -> Any:
-        """Refresh, or its own wake-up; anything else is a bug of ours."""
-        if isinstance(message, _Wake):
-            self._timer = None
-            message = Refresh()
-        if not isinstance(message, Refresh):
+    def on_receive(self, message: Any) -> Any:
+        """News of the store, Refresh, or its own wake-up; anything else is a bug of ours. It waits only for pods and for room."""
+        if message.__class__ is AccountChanges:
+            return self._news(message)
+        if message.__class__ is Refresh:
+            return self._refresh(message)
+        if message.__class__ is not _Wake:
             raise TypeError(f"an account's actor takes no {type(message).__name__}")
-        await self._refresh(message)
+        self._timer = None
+        self._follow()
+        self._leave_or_wait()
+        return None
 
-    async def _refresh(self, wish: Refresh) -> None:
+    def _refresh(self, wish: Refresh) -> Awaitable[None] | None:
+        """Something may be missing here, or elsewhere: pull again, and do what is wished for with what is held already."""
+        self._wish = self.conflate(self._wish, wish)
+        self._follow()
+        if self._state.needs_pods or not (wish.full or wish.pods_changed):
+            return None
+        state = self._state
+        return self._take(AccountChanges(self._account, state.epoch, state.version, False, ()))
+
+    def _follow(self) -> None:
+        """Let the store tell what changes after what is here."""
+        epoch, version = self._position()
         try:
-            changes = await self._changes()
-            pods = None
-            if wish.pods_changed or self._state.needs_pods:
-                pods = await self._cluster.ask(PodsOf(self._account), timeout_s=ASK_TIMEOUT_S)
+            self._store.tell(Follow(self._account, epoch, version, self.context.ref))
         except UNANSWERED:
-            self._unanswered += 1
-            self.context.after(RETRY_S, wish)
+            self._try_again()
+
+    def _position(self) -> tuple[int, int]:
+        """Epoch and version of what was answered last."""
+        last = self._pages[-1] if self._pages else self._state
+        return last.epoch, last.version
+
+    def _try_again(self, wish: Refresh = Refresh()) -> None:  # noqa: B008 - frozen
+        self._unanswered += 1
+        self.context.after(RETRY_S, wish)
+
+    def _news(self, changes: AccountChanges) -> Awaitable[None] | None:
+        epoch, version = self._position()
+        if changes.since != version or not (changes.full or changes.epoch == epoch):
+            return None  # asked for from elsewhere: the answer to the pull that came after that is on its way
+        if changes.more or self._pages:
+            if changes.full:
+                self._pages.clear()
+            self._pages.append(changes)
+            if changes.more and len(self._pages) < PAGES_MAX:
+                self._follow()
+                return None
+            changes, self._pages = joined(self._pages), []
+        return self._take(changes)
+
+    def _take(self, changes: AccountChanges) -> Awaitable[None] | None:
+        """Takes in what changed, in one go unless the pods have to be asked for."""
+        if self._state.needs_pods or self._wish.pods_changed:
+            return self._take_with_pods(changes)
+        return self._apply(changes, None)
+
+    async def _take_with_pods(self, changes: AccountChanges) -> None:
+        wish = self._wish
+        try:
+            pods = await self._cluster.ask(PodsOf(self._account), timeout_s=ASK_TIMEOUT_S)
+        except UNANSWERED:
+            self._wish = Refresh()
+            self._try_again(wish)
             return
-        await self._tell_engine(changes, pods, full=wish.full)
+        rest = self._apply(changes, pods)
+        if rest is not None:
+            await rest
+
+    def _apply(self, changes: AccountChanges, pods: AccountPods | None) -> Awaitable[None] | None:
+        """Tells the engine what is new; what is left to do if the engine has no room at once."""
+        wish, self._wish = self._wish, Refresh()
+        news = self._state.update(changes, pods, self.context.clock.now(), full=wish.full)
+        for at, each in enumerate(news):
+            try:
+                self._engine.tell(each)
+            except MailboxFull:
+                return self._send(news[at:])
+            except UNANSWERED:
+                self._try_again(Refresh(full=True))
+                break
+        self._go_on()
+        return None
+
+    async def _send(self, news: tuple[EvidenceChanged, ...]) -> None:
+        """What could not be sent is sent whole later: the engine would find a gap anyhow."""
+        try:
+            for each in news:
+                await self._engine.send(each)
+        except UNANSWERED:
+            self._try_again(Refresh(full=True))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._state.holds_any:
+            self._follow()
         self._leave_or_wait()
 
-    async def _changes(self) -> AccountChanges:
-        """What changed in the store since the last time, all pages of it; whatever changes meanwhile is told of anew."""
-        pages: list[AccountChanges] = []
-        epoch, version = self._state.epoch, self._state.version
-        while len(pages) < PAGES_MAX:
-            page = await self._store.ask(ChangesSince(self._account, epoch, version), timeout_s=ASK_TIMEOUT_S)
-            if not page.more and not pages:
-                return page  # type: ignore[no-any-return]  # the store answers ChangesSince with AccountChanges
-            if pages and page.full:
-                pages.clear()
-            pages.append(page)
-            epoch, version = page.epoch, page.version
-            if not page.more:
-                break
-        return joined(pages)
-
-    async def _tell_engine(self, changes: AccountChanges, pods: AccountPods | None, *, full: bool) -> None:
-        """Sends what is new. What could not be sent is sent whole later: the engine would find a gap anyhow."""
-        try:
-            for news in self._state.update(changes, pods, self.context.clock.now(), full=full):
-                await self._engine.send(news)
-        except UNANSWERED:
-            self._unanswered += 1
-            self.context.after(RETRY_S, Refresh(full=True))
-
     def _leave_or_wait(self) -> None:
-        """Leaves when nothing is live; else looks again when the last of it will have ended."""
+        """Leaves when nothing is held; else looks again when the last of it will have ended."""
+        if not self._state.holds_any and self.context.retire():
+            return
         now = self.context.clock.now()
         end = self._state.end(now)
-        if end is None and self.context.retire():
-            return
-        wake_at = now + LINGER_S if end is None else end + LINGER_S
+        wake_at = now + LOOK_S if end is None else end + LINGER_S
         if self._timer is not None:
             if self._wake_at <= wake_at:
-                return  # it will look in time, and see then that there is more; most refreshes only move the end away
+                return  # it will look in time, and see then that there is more; most changes only move the end away
             self._timer.cancel()
         self._wake_at = wake_at
         self._timer = self.context.after(wake_at - now, _Wake())

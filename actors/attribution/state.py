@@ -50,6 +50,11 @@ class AccountEvidence:
         """No evidence here is live for longer than this. What ended early leaves it too late until it is looked at."""
 
     @property
+    def holds_any(self) -> bool:
+        """Whether the store has anything of the account, as far as it said."""
+        return bool(self._evidence)
+
+    @property
     def needs_pods(self) -> bool:
         """Whether the pods were never given."""
         return self._roster is None
@@ -67,21 +72,22 @@ class AccountEvidence:
             self._roster = Roster(pods)
         if self._roster is None:
             raise ValueError("the first update needs the account's pods")
-        held = self._merged(changes, everything=pods is not None, now=now)
+        held, fresh = self._merged(changes, everything=pods is not None, now=now)
         self.epoch, self.version, self._evidence = changes.epoch, changes.version, held
         if full or first:
             return self._messages(tuple(held.values()), (), full=True)
         if changes.full or pods is not None:
-            changed = tuple(e for key, e in held.items() if before.get(key) != e)
+            fresh = [e for key, e in held.items() if before.get(key) != e]
             ended = tuple(key for key in before if key not in held)
         else:
-            touched = {observation.key: None for observation in changes.observations}
-            changed = tuple(held[key] for key in touched if key in held)
-            ended = tuple(key for key in changes.ended if key not in held)
-        return self._messages(changed, ended, full=False) if changed or ended else ()
+            ended = tuple([key for key in changes.ended if key not in held])
+        return self._messages(tuple(fresh), ended, full=False) if fresh or ended else ()
 
-    def _merged(self, changes: AccountChanges, *, everything: bool, now: float) -> dict[ObservationKey, Evidence]:
-        """What is held after these changes. Changed in place where the change is small, so that its cost is too."""
+    def _merged(
+        self, changes: AccountChanges, *, everything: bool, now: float
+    ) -> tuple[dict[ObservationKey, Evidence], list[Evidence]]:
+        """What is held after these changes, and what of it was attributed for them. Changed in place where the change is
+        small, so that its cost is too."""
         roster = self._roster
         assert roster is not None  # noqa: S101 - update checked it
         if changes.full:
@@ -93,17 +99,21 @@ class AccountEvidence:
             held = self._evidence
         for key in changes.ended:
             held.pop(key, None)
+        latest, fresh = self._latest, []
         for observation in changes.observations:
-            if observation.live_until > self._latest:
-                self._latest = observation.live_until
-            earlier = held.get(observation.key)
-            held[observation.key] = (
+            if observation.live_until > latest:
+                latest = observation.live_until
+            key = observation.key
+            earlier = held.get(key)
+            held[key] = evidence = (
                 attribute(observation, roster, now)
                 if earlier is None
                 else attribute_again(earlier, observation, roster, now)
             )
-        self._attributed += len(changes.observations)
-        return held
+            fresh.append(evidence)
+        self._latest = latest
+        self._attributed += len(fresh)
+        return held, fresh
 
     def _messages(
         self, evidence: tuple[Evidence, ...], ended: tuple[ObservationKey, ...], *, full: bool

@@ -1,12 +1,15 @@
 """The store's actor: what was answered is durable, what is durable is in the window, and whoever needs it pulls it.
 
 Each incarnation loads everything from the journal, which outlives it; so a crash at any message loses nothing that was answered.
-Messages: RecordBatch, ChangesSince, LiveAccounts, FlipsAnnounced, Announced (actors/messages.py), StoreStatusQuery, HistoryQuery
-(queries.py). Tells the router AccountsChanged. Counterparts: ledger.py (what a batch does), writer.py (commits), journal.py.
+Messages: RecordBatch, Follow, LiveAccounts, FlipsAnnounced, Announced (actors/messages.py), StoreStatusQuery, HistoryQuery
+(queries.py). Tells the accounts' actors that follow AccountChanges, the router AccountsChanged where none does.
+Counterparts: ledger.py (what a batch does), writer.py (commits), followers.py (who is told what changed), journal.py.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Protocol
 
 import structlog
@@ -16,19 +19,19 @@ from msgspec.structs import replace
 
 from actors.evidence import Account
 from actors.messages import (
-    AccountChanges,
     AccountsChanged,
     Announced,
     AnnouncedKeys,
     BatchAnswer,
-    ChangesSince,
     FlipsAnnounced,
+    Follow,
     LiveAccounts,
     ParsedBatch,
     RecordBatch,
     StoreUnavailable,
 )
 from actors.runtime import Actor, ActorDead, MailboxFull, MailboxPolicy, Timer
+from actors.store.followers import Followers
 from actors.store.journal import Journal
 from actors.store.ledger import Ledger
 from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
@@ -67,6 +70,10 @@ class _Look(Struct, frozen=True):
     """It is time to look for chores."""
 
 
+class _Answer(Struct, frozen=True):
+    """There are more to be told what changed."""
+
+
 class StoreActor(Actor):
     """One store. The journal is handed in and is closed by whoever made it."""
 
@@ -93,7 +100,9 @@ class StoreActor(Actor):
         self._timer: Timer | None = None
         self._armed_for = 0.0
         self._ticked_at = 0.0
+        self._followers = Followers(self._ledger.window)
         self._unpublished: dict[Account, None] = {}
+        """What the router could not be told."""
         self._publish_failures = 0
 
     # --- start and stop ---------------------------------------------------------------------------------------------
@@ -140,14 +149,15 @@ class StoreActor(Actor):
         match message:
             case RecordBatch(batch):
                 return self._record(batch)
-            case ChangesSince():
-                return self._changes(message)
+            case Follow():
+                if not self._followers.add(message, self.context.clock.monotonic()):
+                    self._tell_router((message.account,))
             case _Tick():
                 self._tick()
             case _Look():
-                self._writer.look()
-                if self._unpublished:
-                    self._publish()
+                self._look()
+            case _Answer():
+                self._answer_followers()
             case LiveAccounts():
                 return AccountsChanged(self._ledger.window.live_accounts())
             case FlipsAnnounced(lit, dark):
@@ -165,6 +175,12 @@ class StoreActor(Actor):
                 return super().on_receive(message)
         return None
 
+    def _look(self) -> None:
+        self._writer.look()
+        self._tell_router(self._followers.gone(self.context.clock.monotonic()))
+        if self._followers.more:
+            self._answer_followers()
+
     def _record(self, batch: ParsedBatch) -> BatchAnswer | StoreUnavailable | None:
         known = self._ledger.repeated(batch.digest)
         if known is not None:
@@ -181,27 +197,33 @@ class StoreActor(Actor):
         self._senders.heard(batch)
         self._publish()
 
-    def _changes(self, asked: ChangesSince) -> AccountChanges:
-        changes = self._ledger.window.changes_since(asked.account, asked.epoch, asked.version)
-        if changes.more:  # so that also whoever does not ask again by itself gets the rest
-            self._ledger.window.changed[asked.account] = None
-            self._publish()
-        return changes
-
     # --- telling others, and time -------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Tell the router whose reads changed. What cannot be told now is told later: it says no more than 'look again'."""
-        window = self._ledger.window
-        if window.changed or self._unpublished:
-            accounts, window.changed = self._unpublished | window.changed, {}
-            self._unpublished = {}
+        """Tell who follows what changed, and the router whom nobody follows."""
+        if self._ledger.window.changed:
+            self._followers.note(self._ledger.window.take_changed())
+        if not self._followers.answering:
+            self._answer_followers()
+        self._arm()
+
+    def _answer_followers(self) -> None:
+        """A step of it: a commit may change more accounts than the loop has time for at once."""
+        self._tell_router(self._followers.answer(self.context.clock.monotonic()))
+        if self._followers.more:
+            with contextlib.suppress(MailboxFull):  # then the next look goes on with it
+                self.context.ref.tell(_Answer())
+
+    def _tell_router(self, accounts: Iterable[Account]) -> None:
+        """What cannot be told now is told later: it says no more than 'look again'."""
+        accounts = tuple(self._unpublished | dict.fromkeys(accounts))
+        self._unpublished = {}
+        if accounts:
             try:
-                self._router.tell(AccountsChanged(tuple(accounts)))
+                self._router.tell(AccountsChanged(accounts))
             except (MailboxFull, ActorDead):
                 self._publish_failures += 1
-                self._unpublished = accounts
-        self._arm()
+                self._unpublished = dict.fromkeys(accounts)
 
     def _arm(self) -> None:
         """Have a tick when something ends next."""
@@ -255,5 +277,6 @@ class StoreActor(Actor):
                 fold_failures=writer.fold_failures,
                 announce_failures=writer.announce_failures,
                 senders_replaced=self._senders.replaced,
+                followers=self._followers.statistics(),
             ),
         )

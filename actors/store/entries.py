@@ -64,7 +64,9 @@ class Entries:
         self.lingering = 0
         self.evicted = 0
         self.changed: dict[Account, None] = {}
-        """Accounts with a change or an end since the owner last emptied it."""
+        """Accounts with a change or an end since the owner last took them."""
+        self._round = 1
+        """How often they were taken; a partition that is among them knows so by it."""
         self.dirty: Chunks[Entry] = Chunks()
         """Entries whose rows in the journal are behind; the owner takes them."""
         self.rowless: dict[int, Place] = {}
@@ -99,7 +101,7 @@ class Entries:
         self._serial += 1
         entry = Entry(observation, key, self._serial, as_of=as_of, watches=book)
         partition.add(entry)
-        self.changed[account] = None
+        self._note(partition)
         if as_of == NO_ROW:
             entry.dirty = self.dirty.add(entry.serial, entry)
         if observation.live_until > now:
@@ -117,7 +119,18 @@ class Entries:
             self._calendar.put(entry, observation.live_until)
         if not entry.dirty:
             entry.dirty = self.dirty.add(entry.serial, entry)
+        if partition.noted_in != self._round:
+            self._note(partition)
+
+    def _note(self, partition: Partition) -> None:
+        partition.noted_in = self._round
         self.changed[partition.account] = None
+
+    def take_changed(self) -> dict[Account, None]:
+        """The accounts with a change or an end since the last time."""
+        changed, self.changed = self.changed, {}
+        self._round += 1
+        return changed
 
     def _light(self, entry: Entry, now: float) -> None:
         """The entry is live from here on; what ends soonest makes room."""
@@ -170,7 +183,7 @@ class Entries:
             self.dirty.discard(entry.dirty, entry.serial)
         if entry.as_of != NO_ROW:
             self.rowless[entry.serial] = Place(account, observation.key)
-        self.changed[account] = None
+        self._note(partition)
         if entry.watches is not None:
             for id_, watch in entry.watches.watches.items():
                 if not watch.open_until:
@@ -209,7 +222,7 @@ class Entries:
         """What changed of the account since, oldest change first; everything where that cannot be told."""
         partition = self._partitions.get(account)
         if partition is None:
-            return AccountChanges(account, self.epoch, self.version, True, ())
+            return AccountChanges(account, self.epoch, self.version, True, (), since=version)
         full = epoch != self.epoch or version > self.version or not partition.reaches(version)
         found = partition.since(0 if full else version, PULL_MAX + 1)
         upto, more = self.version, len(found) > PULL_MAX
@@ -225,9 +238,17 @@ class Entries:
             ended = dict.fromkeys(key for at, key in partition.ended_since(version) if at <= upto)
             for entry in found:
                 ended.pop(entry.observation.key, None)
-        return AccountChanges(
-            account, self.epoch, upto, full, tuple([entry.observation for entry in found]), tuple(ended), more
-        )
+        observations = tuple([entry.observation for entry in found])
+        return AccountChanges(account, self.epoch, upto, full, observations, tuple(ended), more, version)
+
+    def has(self, account: Account) -> bool:
+        """Whether there is anything of the account."""
+        return account in self._partitions
+
+    def is_current(self, account: Account, epoch: int, version: int) -> bool:
+        """Whether a pull since `version` would bring nothing; False for accounts that have nothing here."""
+        partition = self._partitions.get(account)
+        return partition is not None and epoch == self.epoch and partition.latest <= version <= self.version
 
     def live_accounts(self) -> tuple[Account, ...]:
         """Accounts that have anything to pull."""

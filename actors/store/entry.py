@@ -1,7 +1,7 @@
 """One place of the window: an observation, what its watches are doing, and where the calendar and the journal have it.
 
-Counterparts: window.py (owner), partition.py (by key and by recency), calendar.py (by end). No reference leads back from here
-to any of them: the records are outside the garbage collector (gc=False), so a cycle would never be freed.
+Counterparts: window.py (owner), partition.py (by key and by recency), calendar.py (by end). No reference leads back from here to
+any of them: the records are outside the garbage collector (gc=False), so a cycle would never be freed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.evidence import Observation
+from actors.store.history import Row
 from actors.store.key import Key
 from actors.store.watches import WatchBook
 
@@ -39,3 +40,5 @@ class Entry(Struct, gc=False):
     """Not 0: changed since its row was last made; the number of its chunk in `Entries.dirty`."""
     gone: bool = False
     """Has left the window."""
+    row: Row | None = None
+    """Its line of history, once that has been looked for."""

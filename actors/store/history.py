@@ -39,6 +39,8 @@ class Row(Struct, gc=False):
     serial: int
     dirty: int = 0
     """Not 0: changed since its row was last made; the number of its chunk in `History.dirty`."""
+    gone: bool = False
+    """Forgotten: there may be another row of the same by now."""
 
 
 class _Rows:
@@ -76,15 +78,18 @@ class History:
         self.dirty: Chunks[Row] = Chunks()
         """Rows that changed since the owner took them."""
 
-    def note(self, read: Read, seq: int) -> None:
-        """One request of batch `seq`; nothing happens if the row contains it already."""
+    def note(self, read: Read, seq: int) -> Row | None:
+        """One request of batch `seq`; nothing happens if the row contains it already. The row, if there is room for one."""
         rows = self._accounts.get(read.account)
         if rows is None or (row := rows.verbs[read.verb].get(read.scope)) is None:
-            self._add(read, rows)
-            return
+            return self._add(read, rows)
+        self.note_in(row, read.at, seq)
+        return row
+
+    def note_in(self, row: Row, at: float, seq: int) -> None:
+        """As `note`, for a request made at `at` whose row is known and not gone."""
         if row.as_of >= seq:
             return
-        at = read.at
         if at > row.last_seen:
             row.last_seen = at
         elif at < row.first_seen:
@@ -93,13 +98,14 @@ class History:
         if not row.dirty:
             row.dirty = self.dirty.add(row.serial, row)
 
-    def _add(self, read: Read, rows: _Rows | None) -> None:
+    def _add(self, read: Read, rows: _Rows | None) -> Row | None:
         if self._is_full(rows):
             self._overflows += 1
-            return
+            return None
         row = Row(read.account, read.scope, read.verb, read.at, read.at, 1, -1, 0)
         self._put(row)
         row.dirty = self.dirty.add(row.serial, row)
+        return row
 
     def _put(self, row: Row) -> None:
         rows = self._accounts.get(row.account)
@@ -169,6 +175,7 @@ class History:
                 for of_verb in rows.verbs.values():
                     for row in [row for row in of_verb.values() if row.last_seen < oldest]:
                         del of_verb[row.scope]
+                        row.gone = True
                         rows.count -= 1
                         self._rows -= 1
                         self.dirty.discard(row.dirty, row.serial)

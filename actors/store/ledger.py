@@ -10,6 +10,7 @@ are not needed any more. Counterparts: actor.py (who calls), records.py (what is
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 from msgspec import Struct, field
@@ -25,7 +26,7 @@ from actors.store.queries import StoreCounts
 from actors.store.records import Drop, Fold, Head, HistoryKey, Page, Record, StateRow
 from actors.store.tally import Tally
 from actors.store.watches import WatchId, watch_id
-from actors.store.window import COUNTED, KNOWN, LATE, Window
+from actors.store.window import COUNTED, KNOWN, LATE, Found, Window
 
 V = TypeVar("V")
 
@@ -74,6 +75,8 @@ class Ledger:
         self.busy = False
         """A batch is being applied: no rows may be made now."""
         self._now = 0.0
+        self._places: dict[int, tuple[tuple[Read, ...], list[Found]]] = {}
+        """Where the reads of the batches that are planned belong, by batch; one that was not accepted is replaced by the next."""
         self._tally = tally if tally is not None else Tally()
         self._old_rows: list[HistoryKey] = []
         self._pruning: Iterator[HistoryKey | None] | None = None
@@ -92,18 +95,23 @@ class Ledger:
         """
         now = self.clock(now)
         new = reads = 0
+        find, would_light = self.window.find, self.window.would_light
+        places: list[Found] = []
         for at, read in enumerate(batch.reads, 1):
             if at % STEP_READS == 0:
                 yield
+            found = find(read)
+            places.append(found)
             if read.borrowed or read.ends_only:
                 continue
             reads += 1
             if read.verb == "watch" and self._is_over(read, overlay):
                 continue
-            key = self.window.would_light(read, now)
-            if key is not None and (read.account, key) not in overlay.lit:
+            key, _, entry = found
+            if would_light(read, now, key, entry) and (read.account, key) not in overlay.lit:
                 overlay.lit.add((read.account, key))
                 new += 1
+        self._places[seq] = (batch.reads, places)
         answer = BatchAnswer(batch.events, reads, new, batch.dropped, False, batch.error)
         return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads, batch.newest_at)
 
@@ -145,11 +153,20 @@ class Ledger:
         if self.history.since is None:
             self.history.since = record.recorded_at
         now, received_at, seq = self.clock(record.recorded_at), record.received_at, record.seq
-        do, note = self.window.record, self.history.note
-        for at, read in enumerate(record.reads, 1):
-            outcome = do(read, now, received_at, seq)
+        do, history = self.window.record, self.history
+        planned, places = self._places.pop(seq, ((), []))
+        if planned is not record.reads:
+            places = []
+        for at, (read, found) in enumerate(zip_longest(record.reads, places), 1):
+            outcome = do(read, now, received_at, seq, found)
             if outcome & (COUNTED | KNOWN) and not (read.borrowed or read.ends_only):
-                note(read, seq)
+                entry = None if found is None else found[2]
+                if entry is None:
+                    history.note(read, seq)
+                elif entry.row is None or entry.row.gone:
+                    entry.row = history.note(read, seq)
+                else:
+                    history.note_in(entry.row, read.at, seq)
             if outcome & LATE:
                 late += 1
             if at % STEP_READS == 0:

@@ -46,6 +46,8 @@ class Partition:
         "count",
         "ended",
         "floor",
+        "latest",
+        "noted_in",
         "paging",
     )
 
@@ -56,6 +58,10 @@ class Partition:
         self.floor = version
         """Pulls from before this version need everything."""
         self.ended: deque[tuple[int, ObservationKey]] | None = None
+        self.latest = version
+        """The version of the last change or end."""
+        self.noted_in = 0
+        """The round of the window's changes that this account was last noted in."""
         self.paging: dict[int, int] | None = None
         """Where a pull of everything goes on -> the window's version when it began."""
         self._index: dict[Key, Entry] = {}
@@ -109,6 +115,7 @@ class Partition:
         else:
             self._drop_older(observation.version)
         self.count -= 1
+        self.latest = version
         if self.ended is None:
             self.ended = deque()
         self.ended.append((version, observation.key))
@@ -164,7 +171,8 @@ class Partition:
                 yield
 
     def _append(self, entry: Entry) -> None:
-        self._newest[entry.observation.version] = entry
+        self.latest = entry.observation.version
+        self._newest[self.latest] = entry
         if len(self._newest) >= SEGMENT_MAX:
             self._older.append(self._newest)
             self._lasts.append(entry.observation.version)

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from actors.evidence import Account
 from actors.store.digests import DigestStatistics
 from actors.store.entries import WindowStatistics
+from actors.store.followers import FollowersStatistics
 from actors.store.history import HistoryStatistics
 from actors.store.journal import JournalStatistics
 from actors.store.records import HistoryRow
@@ -56,6 +57,7 @@ class ActorStatistics(Struct, frozen=True):
     fold_failures: int
     announce_failures: int
     senders_replaced: int
+    followers: FollowersStatistics
 
 
 class StoreStatus(Struct, frozen=True):

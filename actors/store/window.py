@@ -20,6 +20,7 @@ from actors.evidence import GrantName, NamedGrant, Observation, Read, SeenSource
 from actors.store.entries import LINGER_MAX, Entries
 from actors.store.entry import Entry
 from actors.store.key import Key, key_of
+from actors.store.partition import Partition
 from actors.store.sources import with_source
 from actors.store.watches import NAMED_MAX, Effect, WatchBook, as_watch, newest_named, watch_id
 
@@ -31,6 +32,10 @@ LATE: Final = 4
 """It was not live on arrival."""
 KNOWN: Final = 8
 """The journal's row of its observation already contains it: nothing was done."""
+
+
+Found = tuple[Key, Partition | None, Entry | None]
+"""Where a read belongs in the window: its key, what is there of its account, and its observation's entry."""
 
 
 def _never(_read: Read, _now: float) -> bool:
@@ -47,12 +52,22 @@ class Window(Entries):
         super().__init__(ttl_s, capacity, epoch)
         self._first_read = first_read
 
-    def record(self, read: Read, now: float, received_at: float, seq: int = 0) -> int:
-        """Apply one read of batch `seq`, received at `received_at`. Returns COUNTED, NEW, LATE, KNOWN or'ed together."""
-        self.now = now
+    def find(self, read: Read) -> Found:
+        """Where the read belongs, and what is there."""
         key = key_of(read)
         partition = self._partitions.get(read.account)
-        entry = partition.get(key) if partition is not None else None
+        return key, partition, partition.get(key) if partition is not None else None
+
+    def record(self, read: Read, now: float, received_at: float, seq: int = 0, found: Found | None = None) -> int:
+        """Apply one read of batch `seq`, received at `received_at`. Returns COUNTED, NEW, LATE, KNOWN or'ed together.
+
+        `found`: what `find` said of it at some time before; an entry that was found then and is not gone is still the one.
+        """
+        self.now = now
+        key, partition, entry = self.find(read) if found is None else found
+        if found is not None and (entry is None or entry.gone):
+            partition = self._partitions.get(read.account)
+            entry = partition.get(key) if partition is not None else None
         if partition is not None and entry is not None:
             if entry.as_of >= seq:
                 return KNOWN
@@ -97,25 +112,23 @@ class Window(Entries):
             return COUNTED | NEW
         return COUNTED
 
-    def would_light(self, read: Read, now: float) -> Key | None:
-        """The key of the observation that this read would make live and that is not live now: what the answer calls `new`.
+    def would_light(self, read: Read, now: float, key: Key, entry: Entry | None) -> bool:
+        """Whether this read would make its observation live that is not live now: what the answer calls `new`.
 
-        Whether a full window will then keep it is not asked (rule 3).
+        `key`, `entry`: as found. Whether a full window will then keep it is not asked (rule 3).
         """
-        key = key_of(read)
-        entry = self.get(read.account, key)
         if entry is not None and not entry.lingers_until and entry.observation.live_until > now:
-            return None
+            return False
         if read.verb != "watch":
-            return key if read.at + self.ttl_s > now else None
+            return read.at + self.ttl_s > now
         id_ = watch_id(read)
         book = entry.watches if entry is not None else None
         known = book.known(id_) if book is not None else None
         if known is not None and (not read.complete or not known.open_until):
-            return None
+            return False
         ended = self._ended(read, key)
         live_until = as_watch(read, self.ttl_s).live_until if ended is None else ended
-        return key if live_until > now else None
+        return live_until > now
 
     # --- the rare ways of a read ---------------------------------------------------------------------------------------
 

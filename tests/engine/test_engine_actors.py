@@ -18,11 +18,11 @@ from actors.messages import (
     AccountsChanged,
     Announced,
     AnnouncedKeys,
-    ChangesSince,
     ClusterChanges,
     ClusterMoved,
     ClusterSince,
     FlipsAnnounced,
+    Follow,
     LiveAccounts,
     PodsChanged,
     PodsOf,
@@ -37,6 +37,7 @@ class FakeStore(Actor):
         super().__init__()
         self.held = held
         self.announced = announced
+        self.told = {}
 
     async def on_receive(self, message):
         now = self.context.clock.now()
@@ -44,9 +45,12 @@ class FakeStore(Actor):
             case LiveAccounts():
                 live = [a for a, held in self.held.items() if any(o.live_until > now for o in held.values())]
                 return AccountsChanged(tuple(live))
-            case ChangesSince(account=account):
+            case Follow(account=account, version=since, follower=follower):
                 live = tuple(o for o in self.held.get(account, {}).values() if o.live_until > now)
-                return AccountChanges(account, 1, 1, True, live)
+                version, before = self.told.get(account, (0, None))
+                if since != version or live != before:
+                    self.told[account] = (version + 1, live)
+                    follower.tell(AccountChanges(account, 1, version + 1, True, live, since=since))
             case FlipsAnnounced(lit=lit, dark=dark):
                 self.announced.difference_update(dark)
                 self.announced.update(lit)

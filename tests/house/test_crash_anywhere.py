@@ -225,7 +225,7 @@ def test_with_a_journal_on_disk_the_end_is_the_same(tmp_path: Path):
     """SQLite instead of memory, the store failing at a batch, at a pull and at an announcement."""
     expected, witness = undisturbed()
     kinds = witness.kinds["store"]
-    picked = [kinds[kind][len(kinds[kind]) // 2] for kind in ("RecordBatch", "ChangesSince", "FlipsAnnounced")]
+    picked = [kinds[kind][len(kinds[kind]) // 2] for kind in ("RecordBatch", "Follow", "FlipsAnnounced")]
 
     async def closing(house: House) -> Any:
         try:

@@ -19,13 +19,13 @@ from actors.messages import (
     Announced,
     AnnouncedKeys,
     BatchAnswer,
-    ChangesSince,
     FlipsAnnounced,
+    Follow,
     LiveAccounts,
     RecordBatch,
     StoreUnavailable,
 )
-from actors.runtime import ActorCrashed, ActorRef, Child, MailboxFull, System, VirtualClock, open_system
+from actors.runtime import ActorCrashed, ActorDead, ActorRef, Child, MailboxFull, System, VirtualClock, open_system
 from actors.store import (
     HistoryQuery,
     Journal,
@@ -39,6 +39,19 @@ from actors.store import (
 
 class Crashed(Exception):  # noqa: N818 - it says what happened
     """What the tests make the actor crash with."""
+
+
+class Told:
+    """As much of a follower as the store needs."""
+
+    def __init__(self, fails: type[Exception] | None = None) -> None:
+        self.changes: list[AccountChanges] = []
+        self.fails = fails
+
+    def tell(self, message: AccountChanges) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.changes.append(message)
 
 
 class Rig:
@@ -62,7 +75,14 @@ class Rig:
         return answer
 
     async def pull(self, account: Account = APP, epoch: int = 0, version: int = 0) -> AccountChanges:
-        changes: AccountChanges = await self.ref.ask(ChangesSince(account, epoch, version))
+        """What a pull brings at once; nothing, as it is, where it has to wait."""
+        told = Told()
+        self.ref.tell(Follow(account, epoch, version, told))
+        await self.ref.ask(LiveAccounts())
+        changes = told.changes[0] if told.changes else AccountChanges(account, epoch, version, False, (), since=version)
+        if changes.observations:  # then it goes away, so that it is the router who hears of the next change
+            self.ref.tell(Follow(account, changes.epoch, changes.version, Told(ActorDead)))
+            await self.ref.ask(LiveAccounts())
         return changes
 
     async def status(self) -> StoreStatus:
@@ -286,7 +306,7 @@ def test_a_pull_of_more_than_one_answer_holds_goes_on(monkeypatch: pytest.Monkey
     run(main)
 
 
-MESSAGES = ["RecordBatch", "ChangesSince", "LiveAccounts", "FlipsAnnounced", "Announced", "_Tick", "_Look"]
+MESSAGES = ["RecordBatch", "Follow", "LiveAccounts", "FlipsAnnounced", "Announced", "_Tick", "_Look"]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -303,7 +323,7 @@ def test_a_crash_at_any_message_loses_nothing(message: str) -> None:
             r.crash_at = message
             asks = {
                 "RecordBatch": RecordBatch(batch(get("lost"))),
-                "ChangesSince": ChangesSince(APP, 0, 0),
+                "Follow": Follow(APP, 0, 0, Told()),
                 "LiveAccounts": LiveAccounts(),
                 "FlipsAnnounced": FlipsAnnounced(lit=("lost",)),
                 "Announced": Announced(),

@@ -390,19 +390,25 @@ def test_the_bad_end_of_no_watch_creates_nothing() -> None:
     assert w.version == version
 
 
+def would_light(w: Window, read: Read, now: float) -> bool:
+    """What a plan asks of each read."""
+    key, _, entry = w.find(read)
+    return w.would_light(read, now, key, entry)
+
+
 def test_a_start_after_its_bad_end_is_a_watch_that_has_ended() -> None:
     """It counts and is shown, alone or beside others."""
     w = window()
     for id_ in "ab":
         w.record(ending(T0, end=T0 + 5, id_=id_), T0 + 10, T0 + 10)
-        assert bool(w.would_light(watch(T0, id_=id_), T0 + 10)) == (id_ == "a")
+        assert would_light(w, watch(T0, id_=id_), T0 + 10) == (id_ == "a")
         outcome = w.record(watch(T0, id_=id_), T0 + 10, T0 + 10)
         assert outcome == (COUNTED | NEW if id_ == "a" else COUNTED)
     found = one(w, watch(T0))
     assert (found.count, found.held_open_until, found.live_until) == (2, 0.0, T0 + 305)
     late = window()
     late.record(ending(T0, end=T0), T0 + 400, T0 + 400)
-    assert late.would_light(watch(T0), T0 + 400) is None
+    assert not would_light(late, watch(T0), T0 + 400)
     assert late.record(watch(T0), T0 + 400, T0 + 400) == COUNTED | LATE
 
 

@@ -124,7 +124,8 @@ def test_the_window_is_what_its_requests_say(steps: list[Any]) -> None:
             model.advance(now)
         else:
             read = as_read(step, now)
-            would = window.would_light(read, now) is not None
+            key, _, entry = window.find(read)
+            would = window.would_light(read, now, key, entry)
             expected = model.record(read, now)
             outcome = window.record(read, now, now)
             assert expected == outcome, step
