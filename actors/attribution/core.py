@@ -74,7 +74,12 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
     signals = []
     if all(pod.gone_at is not None and pod.gone_at < at for pod in makers):
         signals.append(Signal.GONE_POD)
-    if _any_foreign(observation, claim, roster, now):
+    sources, last = observation.sources, observation.last
+    if not sources or (len(sources) == 1 and sources[0].address == last.source_ip and last.verb != "watch"):
+        foreign = _is_foreign(last.source_ip, makers)  # one address, and its newest read is this one
+    else:
+        foreign = _any_foreign(observation, claim, roster, now)
+    if foreign:
         signals.append(Signal.FOREIGN_SOURCE_IP)
     attribution = Attribution.EXACT if claim.uid is not None else Attribution.NAMED
     return Evidence(observation, attribution, workloads, names, _signals(observation, signals))

@@ -51,6 +51,7 @@ class Chains:
         """Takes out a chain that is neither lit nor listed. Its entry and workload are the graph's matter."""
         self._changes.touched += 1
         self._changes.answers = True
+        chain.removed = True
         self.dark.remove(chain)
         del self.by_id[chain.id]
         _take_out(self.by_namespace, chain.node.workload.namespace, chain)

@@ -8,14 +8,18 @@ named last: proof is remembered for those, here as in an engine that is told eve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from actors.engine.changes import Changes
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.light import Light
-from actors.engine.nodes import Chain, Item
-from actors.evidence import GrantName, NamedGrant, Observation, Signal
+from actors.engine.nodes import AccountNode, Chain, Item, Ways
+from actors.evidence import GrantName, NamedGrant, Observation, Signal, Workload
+
+DRAWN_MAX: Final = 4096
+"""Workloads of one kind of request that are remembered with the chains that it lights; when full, all are forgotten."""
 
 
 class Edges:
@@ -39,16 +43,17 @@ class Edges:
         edges: dict[Chain, float | None] = {}
         allowed = False
         ways = account.ways(last)
-        for row, keys in zip(ways.rows, ways.keys, strict=True) if not last.borrowed else ():
+        for index, row in enumerate(ways.rows) if not last.borrowed else ():
             in_force = row.grant.in_force(last.at)
             allowed = allowed or in_force
             end = None if in_force else named_until(observation.named, row.name)
             if end is not None and end <= now:
                 continue
-            for key in keys:
-                for workload in evidence.workloads:
-                    entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
-                    chain = entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
+            for workload in evidence.workloads:
+                chains = ways.drawn.get((index, workload))
+                if chains is None or any(chain.removed for chain in chains):
+                    chains = self._draw(account, ways, index, workload)
+                for chain in chains:
                     if edges.get(chain, 0.0) is not None:
                         edges[chain] = end
         item.steady = not account.has_tombstones and last.at >= account.fickle_before
@@ -56,6 +61,20 @@ class Edges:
         self.link(item, edges, fell=fell)
         self._judge.covered(item, ways.rows, allowed=allowed)
         self.recount(item)
+
+    def _draw(self, account: AccountNode, ways: Ways, index: int, workload: Workload) -> tuple[Chain, ...]:
+        """The chains of one workload that the way of that index lights; they are made if they are not there."""
+        entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
+        chains = tuple(
+            [
+                entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
+                for key in ways.keys[index]
+            ]
+        )
+        if len(ways.drawn) >= DRAWN_MAX:
+            ways.drawn.clear()
+        ways.drawn[index, workload] = chains
+        return chains
 
     def link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
         """From now on these are what it lights. `fell`: it may do so for less long than before."""
@@ -87,6 +106,9 @@ class Edges:
         """Puts it into the light of each of its chains, with what the API server named."""
         observation = item.evidence.observation
         named, live_until = observation.named, observation.live_until
+        if len(named) == 1 and len(item.edges) == 1:
+            self._name_one(item, named[0], live_until, fell=fell)
+            return
         provers: list[list[Chain]] = [[] for _ in named]
         for chain, end in item.edges.items():
             light = chain.light
@@ -101,6 +123,17 @@ class Edges:
             if proven > 0.0:
                 self.proven_due.at(chain, proven)
         item.provers = tuple(map(tuple, provers))
+
+    def _name_one(self, item: Item, named: NamedGrant, live_until: float, *, fell: bool) -> None:
+        """As `name`, for what is most common: it lights one chain, and one grant was named."""
+        ((chain, end),) = item.edges.items()
+        light = chain.light
+        proves = chain.grant_name == named.grant and light is not None
+        if light is not None:
+            light.put(item, live_until if end is None else end, named.live_until if proves else 0.0, fell=fell)
+        if proves:
+            self.proven_due.at(chain, named.live_until)
+        item.provers = ((chain,),) if proves else ((),)
 
     def recount(self, item: Item) -> None:
         """Its signals changed, or may have."""

@@ -40,8 +40,9 @@ class Judge:
 
     def covered(self, item: Item, allowing: tuple[GrantRow, ...], *, allowed: bool) -> None:
         """The item was held against the grants: these allow it, whenever they stood; `allowed`: as of its newest read."""
-        last = item.observation.last
-        self.named(item, [each.grant for each in item.observation.named], allowing)
+        observation = item.evidence.observation
+        last = observation.last
+        self.named(item, [each.grant for each in observation.named], allowing)
         if last.borrowed:
             return
         if allowed:
@@ -55,7 +56,7 @@ class Judge:
     def named(self, item: Item, names: list[GrantName], allowing: tuple[GrantRow, ...] | None = None) -> None:
         """The API server named these for the item: other ones than before."""
         item.named_grants = names
-        if names and not item.observation.last.borrowed and self._lacking(item, allowing):
+        if names and not item.evidence.observation.last.borrowed and self._lacking(item, allowing):
             self._wait(item, fresh=False)
 
     def drop(self, item: Item) -> None:
@@ -106,15 +107,19 @@ class Judge:
 
     def _lacking(self, item: Item, allowing: tuple[GrantRow, ...] | None = None) -> set[GrantName]:
         """What the API server named for it, but the model does not have or would not allow it by; new ones only."""
-        if not item.observation.named:
-            return set()
-        rows = item.account.ways(item.observation.last).rows if allowing is None else allowing
-        modelled = [row.name for row in rows]
-        return {
-            each.grant
-            for each in item.observation.named
-            if each.grant not in modelled and each.grant not in item.disagreed
-        }
+        observation = item.evidence.observation
+        lacking: set[GrantName] = set()
+        if observation.named:
+            rows = item.account.ways(observation.last).rows if allowing is None else allowing
+            for each in observation.named:
+                grant = each.grant
+                for row in rows:
+                    if row.name == grant:
+                        break
+                else:
+                    if grant not in item.disagreed:
+                        lacking.add(grant)
+        return lacking
 
     def _report(self, item: Item, now: float) -> None:
         if not item.reported:

@@ -92,20 +92,24 @@ class Lights:
         """A new piece of live evidence."""
         self._ended.numbers += 1
         item = Item(self._ended.numbers, account, evidence)
-        observation = evidence.observation
+        observation, key = evidence.observation, evidence.observation.key
         self.live += 1
         self.gone += evidence.attribution is Attribution.GONE
         self.begun += 1
         self._changes.touched += 1
         was_burst = account.burst
-        account.items[observation.key] = item
+        account.items[key] = item
         secret = item.secret
         if secret is None:
             account.collections.add(item)
         else:
-            account.by_secret.setdefault(secret, set()).add(item)
+            items = account.by_secret.get(secret)
+            if items is None:
+                account.by_secret[secret] = {item}
+            else:
+                items.add(item)
             self._graph.chains.know(secret)
-        past = self._ended.get(account.account, observation.key)
+        past = self._ended.get(account.account, key)
         if past is not None and past.evidence.observation.first_seen == observation.first_seen:
             self._ended.take(account.account, observation.key)
             self._unknow([past])

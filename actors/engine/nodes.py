@@ -56,13 +56,15 @@ _OTHER_NAME: Final = "*"
 """Stands for every name that no rule of the account mentions: they are all allowed alike. No object can have this name."""
 
 
-class Ways(msgspec.Struct, frozen=True, gc=False):
+class Ways(msgspec.Struct, frozen=True):
     """What allows one kind of request of an account, whenever it stood."""
 
     rows: tuple[GrantRow, ...]
     """The grants, each of which allows it by itself."""
     keys: tuple[tuple[ChainKey, ...], ...]
     """For each of them the chains that the request lights: those of the scopes that it used."""
+    drawn: dict[tuple[int, Workload], tuple[Chain, ...]] = msgspec.field(default_factory=dict)
+    """Those chains by row and workload, once they were looked for; one that was removed since is looked for again."""
 
 
 class WorkloadNode:
@@ -200,7 +202,8 @@ class AccountNode:
 class Chain:
     """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
 
-    __slots__ = ("entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "scope", "structural", "told")
+    __slots__ = ("entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope", "structural",
+                 "told")  # fmt: skip
 
     def __init__(self, number: int, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> None:
         self.number = number
@@ -212,6 +215,8 @@ class Chain:
         self.id = chain_id(node.workload, None if entry is None else entry.account.account, self.grant_name, scope)
         self.structural = False
         """Listed because of what the cluster is, without a read."""
+        self.removed = False
+        """No longer among the chains: another may have taken its place."""
         self.lit = False
         """As of the last look at the clock."""
         self.light: Light | None = None

@@ -103,21 +103,20 @@ class History:
             self._overflows += 1
             return None
         row = Row(read.account, read.scope, read.verb, read.at, read.at, 1, -1, 0)
-        self._put(row)
+        self._put(row, rows)
         row.dirty = self.dirty.add(row.serial, row)
         return row
 
-    def _put(self, row: Row) -> None:
-        rows = self._accounts.get(row.account)
+    def _put(self, row: Row, rows: _Rows | None) -> None:
         if rows is None:
-            rows = _Rows()
-            self._accounts[row.account] = rows
+            rows = self._accounts[row.account] = _Rows()
         self._serial += 1
         row.serial = self._serial
-        if row.scope not in rows.verbs[row.verb]:
+        of_verb = rows.verbs[row.verb]
+        if row.scope not in of_verb:
             rows.count += 1
             self._rows += 1
-        rows.verbs[row.verb][row.scope] = row
+        of_verb[row.scope] = row
 
     def _is_full(self, rows: _Rows | None) -> bool:
         return self._rows >= self._bound or (rows is not None and rows.count >= self._account_bound)
@@ -138,7 +137,8 @@ class History:
 
     def restore(self, row: HistoryRow) -> None:
         """Put a row back as the journal has it."""
-        self._put(Row(row.account, row.scope, row.verb, row.first_seen, row.last_seen, row.count, row.as_of, 0))
+        again = Row(row.account, row.scope, row.verb, row.first_seen, row.last_seen, row.count, row.as_of, 0)
+        self._put(again, self._accounts.get(row.account))
 
     def row(self, row: Row, as_of: int) -> HistoryRow:
         """The row for the journal, which contains all batches up to `as_of`; from here on it counts as written."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from actors.evidence import Account, ObservationKey, Read
 
 
-class Key(Struct, frozen=True, gc=False):
+class Key(Struct, frozen=True, gc=False, cache_hash=True):
     """An ObservationKey as a record."""
 
     verb: str
