@@ -22,10 +22,21 @@ PODS_SHOWN_MAX: Final = 20
 class Roster:
     """The pods of one account, indexed for attribution. Built once for each change of the pods; never changed."""
 
-    __slots__ = ("_by_name", "_by_uid", "_departed", "_names", "_running", "_workloads", "has_bound_tokens", "steady")
+    __slots__ = (
+        "_alone",
+        "_by_name",
+        "_by_uid",
+        "_departed",
+        "_names",
+        "_running",
+        "_workloads",
+        "has_bound_tokens",
+        "steady",
+    )
 
     def __init__(self, pods: AccountPods) -> None:
         self._by_uid = {pod.uid: pod for pod in pods.pods}
+        self._alone = {pod.uid: _summary([pod]) for pod in pods.pods}
         self._by_name: dict[str, list[Pod]] = {}
         for pod in pods.pods:
             self._by_name.setdefault(pod.name, []).append(pod)
@@ -44,6 +55,10 @@ class Roster:
     def with_uid(self, uid: str) -> Pod | None:
         """The pod of this account with that uid, remembered ones included."""
         return self._by_uid.get(uid)
+
+    def summary(self, makers: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+        """Workloads (all) and pod names (at most 20) of these pods of the account, sorted."""
+        return self._alone[makers[0].uid] if len(makers) == 1 else _summary(makers)
 
     def with_name(self, name: str, at: float) -> list[Pod]:
         """The pods of that name that were there at `at` (epoch seconds); if none was, those that were there before."""
@@ -70,7 +85,7 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
     makers = _claimed(claim, roster, at)
     if not makers:
         return Evidence(observation, Attribution.GONE, (), (), _signals(observation, []))
-    workloads, names = _summary(makers)
+    workloads, names = roster.summary(makers)
     signals = []
     if all(pod.gone_at is not None and pod.gone_at < at for pod in makers):
         signals.append(Signal.GONE_POD)

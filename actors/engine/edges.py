@@ -15,11 +15,11 @@ from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.light import Light
-from actors.engine.nodes import AccountNode, Chain, Item, Ways
+from actors.engine.nodes import NO_EDGES, AccountNode, Chain, ChainKey, EdgesOf, Item, Ways
 from actors.evidence import GrantName, NamedGrant, Observation, Signal, Workload
 
-DRAWN_MAX: Final = 4096
-"""Workloads of one kind of request that are remembered with the chains that it lights; when full, all are forgotten."""
+LASTING_MAX: Final = 4096
+"""Sets of workloads of one kind of request that are remembered with the chains that it lights; when full, all are forgotten."""
 
 
 class Edges:
@@ -40,48 +40,64 @@ class Edges:
         account, evidence = item.account, item.evidence
         observation = evidence.observation
         last = observation.last
-        edges: dict[Chain, float | None] = {}
-        allowed = False
         ways = account.ways(last)
-        for index, row in enumerate(ways.rows) if not last.borrowed else ():
-            in_force = row.grant.in_force(last.at)
-            allowed = allowed or in_force
-            end = None if in_force else named_until(observation.named, row.name)
-            if end is not None and end <= now:
-                continue
-            for workload in evidence.workloads:
-                chains = ways.drawn.get((index, workload))
-                if chains is None or any(chain.removed for chain in chains):
-                    chains = self._draw(account, ways, index, workload)
-                for chain in chains:
-                    if edges.get(chain, 0.0) is not None:
-                        edges[chain] = end
         item.steady = not account.has_tombstones and last.at >= account.fickle_before
+        if last.borrowed:
+            edges, allowed = NO_EDGES, False
+        elif item.steady:
+            edges, allowed = self._lasting(account, ways, evidence.workloads), bool(ways.rows)
+        else:
+            edges, allowed = self._as_of(item, ways, now)
         fell = before is not None and observation.live_until < before.live_until
         self.link(item, edges, fell=fell)
         self._judge.covered(item, ways.rows, allowed=allowed)
         self.recount(item)
 
-    def _draw(self, account: AccountNode, ways: Ways, index: int, workload: Workload) -> tuple[Chain, ...]:
-        """The chains of one workload that the way of that index lights; they are made if they are not there."""
-        entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
-        chains = tuple(
-            [
-                entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
-                for key in ways.keys[index]
-            ]
-        )
-        if len(ways.drawn) >= DRAWN_MAX:
-            ways.drawn.clear()
-        ways.drawn[index, workload] = chains
-        return chains
+    def _lasting(self, account: AccountNode, ways: Ways, workloads: tuple[Workload, ...]) -> EdgesOf:
+        """Where all grants of the account stood: one answer for all reads of this kind by these workloads."""
+        edges = ways.lasting.get(workloads)
+        if edges is not None:
+            for chain in edges:
+                if chain.removed:
+                    break
+            else:
+                return edges
+        edges = {
+            self._chain(account, key, workload): None for keys in ways.keys for workload in workloads for key in keys
+        }
+        if len(ways.lasting) >= LASTING_MAX:
+            ways.lasting.clear()
+        ways.lasting[workloads] = edges
+        return edges
 
-    def link(self, item: Item, edges: dict[Chain, float | None], *, fell: bool) -> None:
+    def _as_of(self, item: Item, ways: Ways, now: float) -> tuple[EdgesOf, bool]:
+        """Where grants began or ended lately: each as it stood when the read was made; and whether one allowed it."""
+        observation = item.evidence.observation
+        edges: dict[Chain, float | None] = {}
+        allowed = False
+        for row, keys in zip(ways.rows, ways.keys, strict=True):
+            in_force = row.grant.in_force(observation.last.at)
+            allowed = allowed or in_force
+            end = None if in_force else named_until(observation.named, row.name)
+            if end is not None and end <= now:
+                continue
+            for key in keys:
+                for workload in item.evidence.workloads:
+                    chain = self._chain(item.account, key, workload)
+                    if edges.get(chain, 0.0) is not None:
+                        edges[chain] = end
+        return edges, allowed
+
+    def _chain(self, account: AccountNode, key: ChainKey, workload: Workload) -> Chain:
+        """The chain of this key from this workload; made if it is not there."""
+        entry = account.entries.get(workload) or self._graph.entry(workload, account.account)
+        return entry.chains.get(key) or self._graph.granted_chain(entry, key, account.known_grants[key])
+
+    def link(self, item: Item, edges: EdgesOf, *, fell: bool) -> None:
         """From now on these are what it lights. `fell`: it may do so for less long than before."""
         before = item.edges
         if before and not fell:
-            names = {each.grant for each in item.observation.named}
-            fell = not names.issuperset(item.named_grants)
+            fell = not set(grants_of(item.evidence.observation.named)).issuperset(item.named_grants)
             fell = fell or any(end is not None for edge in (before, edges) for end in edge.values())
         if edges != before:
             self._changes.answers = True
@@ -98,7 +114,8 @@ class Edges:
                 chain.light = Light()
             if chain not in before:
                 self._changes.touched += 1
-                chain.light.count_signals(item.counted, 1)
+                if item.counted:
+                    chain.light.count_signals(item.counted, 1)
             self._changes.unsettled[chain] = None
         self.name(item, fell=fell)
 
@@ -133,7 +150,7 @@ class Edges:
             light.put(item, live_until if end is None else end, named.live_until if proves else 0.0, fell=fell)
         if proves:
             self.proven_due.at(chain, named.live_until)
-        item.provers = ((chain,),) if proves else ((),)
+        item.provers = chain.alone if proves else ((),)
 
     def recount(self, item: Item) -> None:
         """Its signals changed, or may have."""
@@ -169,7 +186,7 @@ class Edges:
         if len(named) == 1 == len(earlier) and named[0].grant is earlier[0].grant:
             self._prove(item.provers[0], named[0].live_until)
             return
-        names = [each.grant for each in named]
+        names = grants_of(named)
         if names != item.named_grants:
             self._unprove(item, earlier, set(names))
             self.name(item, fell=False)
@@ -194,6 +211,11 @@ class Edges:
             if chain.light is not None and live_until > chain.light.read_proven:
                 chain.light.raise_to(0.0, live_until)
                 self.proven_due.at(chain, live_until)
+
+
+def grants_of(named: tuple[NamedGrant, ...]) -> tuple[GrantName, ...]:
+    """Their names, in their order."""
+    return (named[0].grant,) if len(named) == 1 else tuple([each.grant for each in named])
 
 
 def named_until(named: Iterable[NamedGrant], grant: GrantName) -> float:

@@ -42,7 +42,7 @@ class Judge:
         """The item was held against the grants: these allow it, whenever they stood; `allowed`: as of its newest read."""
         observation = item.evidence.observation
         last = observation.last
-        self.named(item, [each.grant for each in observation.named], allowing)
+        self.named(item, tuple([each.grant for each in observation.named]), allowing)
         if last.borrowed:
             return
         if allowed:
@@ -53,7 +53,7 @@ class Judge:
             self._explain(item, None)
             self._wait(item, fresh=fresh)
 
-    def named(self, item: Item, names: list[GrantName], allowing: tuple[GrantRow, ...] | None = None) -> None:
+    def named(self, item: Item, names: tuple[GrantName, ...], allowing: tuple[GrantRow, ...] | None = None) -> None:
         """The API server named these for the item: other ones than before."""
         item.named_grants = names
         if names and not item.evidence.observation.last.borrowed and self._lacking(item, allowing):

@@ -21,7 +21,7 @@ from actors.engine.flips import chain_flip, tell
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
-from actors.engine.nodes import AccountNode, Chain, Item
+from actors.engine.nodes import NO_EDGES, AccountNode, Chain, Item
 from actors.engine.timeline import Timeline
 from actors.evidence import Account, Attribution, Evidence, ObservationKey
 from actors.messages import EvidenceChanged
@@ -168,7 +168,7 @@ class Lights:
         self._changes.touched += 1
         was_burst = account.burst
         self._remember(self._afterwards.past(item, now))
-        self._edges.link(item, {}, fell=fell)
+        self._edges.link(item, NO_EDGES, fell=fell)
         del account.items[observation.key]
         secret = item.secret
         if secret is None:

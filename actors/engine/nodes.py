@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from sortedcontainers import SortedDict
@@ -39,6 +39,8 @@ BURST_SECRETS: Final = 20
 Reach = Literal["rbac-granted", "mounted"]
 ChainKey = tuple[ObjectName, ObjectName, Scope]
 """(binding, role, scope): what tells the chains of one entry apart."""
+EdgesOf: TypeAlias = "dict[Chain, float | None]"
+"""The chains that something lights, and until when (epoch seconds); None: as long as it lives."""
 
 
 class GrantRow(msgspec.Struct, frozen=True, gc=False):
@@ -63,8 +65,9 @@ class Ways(msgspec.Struct, frozen=True):
     """The grants, each of which allows it by itself."""
     keys: tuple[tuple[ChainKey, ...], ...]
     """For each of them the chains that the request lights: those of the scopes that it used."""
-    drawn: dict[tuple[int, Workload], tuple[Chain, ...]] = msgspec.field(default_factory=dict)
-    """Those chains by row and workload, once they were looked for; one that was removed since is looked for again."""
+    lasting: dict[tuple[Workload, ...], EdgesOf] = msgspec.field(default_factory=dict)
+    """By workloads: the edges of such a request while every grant of the account stands; made when first needed, shared, never
+    changed. Where a chain of them was removed since they are made anew."""
 
 
 class WorkloadNode:
@@ -202,7 +205,7 @@ class AccountNode:
 class Chain:
     """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
 
-    __slots__ = ("entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope", "structural",
+    __slots__ = ("alone", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope", "structural",
                  "told")  # fmt: skip
 
     def __init__(self, number: int, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> None:
@@ -217,6 +220,8 @@ class Chain:
         """Listed because of what the cluster is, without a read."""
         self.removed = False
         """No longer among the chains: another may have taken its place."""
+        self.alone: tuple[tuple[Chain, ...], ...] = ((self,),)
+        """What `Item.provers` is for evidence that proves this one chain only."""
         self.lit = False
         """As of the last look at the clock."""
         self.light: Light | None = None
@@ -255,6 +260,10 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     signals: tuple[Signal, ...]
 
 
+NO_EDGES: Final[EdgesOf] = {}
+"""Of what lights nothing; shared, never changed."""
+
+
 class Item:
     """One live piece of evidence inside the engine."""
 
@@ -267,8 +276,8 @@ class Item:
         self.number = number
         self.account = account
         self.evidence = evidence
-        self.edges: dict[Chain, float | None] = {}
-        """What it lights, and until when; None: as long as it lives."""
+        self.edges: EdgesOf = NO_EDGES
+        """What it lights, and until when; None: as long as it lives. Replaced, never changed."""
         self.explained: bool | None = None
         self.explained_at = 0.0
         """The event time of the read that a grant covered."""
@@ -280,7 +289,7 @@ class Item:
         """What the API server named and the model does not have; counted once each."""
         self.provers: tuple[tuple[Chain, ...], ...] = ()
         """For each of `named_grants` the chains that it proves."""
-        self.named_grants: list[GrantName] = []
+        self.named_grants: tuple[GrantName, ...] = ()
         """What the API server named, as it was last compared with the model."""
         self.held_open = False
         self.steady = False
