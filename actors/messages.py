@@ -93,9 +93,10 @@ class Refresh(Struct, frozen=True):
 
 
 class Follow(Struct, frozen=True):
-    """Told to the store by an account's actor: a pull that waits. AccountChanges comes at once if there is any, else with the next.
+    """Told to the store by an account's actor: from here on tell me what changes. AccountChanges comes at once if there is any.
 
-    `epoch` and `version` are of its last AccountChanges; 0 and 0 at first. Of one account only the newest is kept.
+    `epoch` and `version` are of its last AccountChanges; 0 and 0 at first, and then everything comes. Of one account only the last
+    one that followed is told.
     """
 
     account: Account
@@ -117,9 +118,9 @@ class AccountChanges(Struct, frozen=True):
     ended: tuple[ObservationKey, ...] = ()
     """What left the window since: expired or evicted. Only where not `full`."""
     more: bool = False
-    """There is more than one answer may hold: ask again from `version` (never for fewer than some thousand observations)."""
+    """There is more than one answer may hold: follow again from `version` (never for fewer than some thousand observations)."""
     since: int = 0
-    """The version that was asked from: an answer to another question than the last one is no use."""
+    """From which version on: where it is not what was heard last, something is missing, and its receiver follows again."""
 
 
 class LiveAccounts(Struct, frozen=True):

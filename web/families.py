@@ -21,7 +21,7 @@ WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 GAUGES: Final = frozenset(
     {
         "accounts", "body_bytes", "body_bytes_max", "body_bytes_peak", "bound", "bytes", "capacity", "connections",
-        "connections_peak", "digests", "draining", "in_flight", "largest_group", "lingering", "observations", "peers",
+        "connections_peak", "digests", "draining", "following", "in_flight", "largest_group", "lingering", "observations", "peers",
         "pending_batches", "pending_reads", "records", "rows", "since", "tls", "unread_bytes", "version",
     }
 )  # fmt: skip

@@ -1,11 +1,11 @@
 """The actor of one ServiceAccount: follows its reads in the store, asks the cluster for its pods, tells the engine.
 
-Messages: AccountChanges (the store's answer to a pull), Refresh (conflated: it cannot overflow). Tells the store Follow, asks PodsOf,
-tells EvidenceChanged. It may crash at any time: a new incarnation pulls everything again and sends it whole. It leaves the tree when
-nothing of the account is in the window; the next read starts it again.
+Messages: AccountChanges (from the store; those that wait become one), Refresh (conflated as well, so that neither can overflow).
+Tells the store Follow, asks PodsOf, tells EvidenceChanged. It may crash at any time: a new incarnation follows from the beginning
+and sends everything. It leaves the tree when nothing of the account is in the window; the next read starts it again.
 
-One pull stands at the store while evidence is held. An answer is taken in if it was asked for from where this incarnation is; then the
-next pull goes out. Whatever fails on the way is pulled again from the same place.
+What the store tells is taken in if it begins where this incarnation is. Else, and whenever something fails on the way, it follows
+again from where it is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class AccountActor(Actor):
     """Attributes the live reads of one account (design 1, The flow)."""
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=8, overflow=Overflow.CONFLATE)
-    """A Refresh, a wake-up, and of the store's answers hardly more than the one that was asked for."""
+    """Changes, a Refresh, a wake-up: one of each."""
 
     def __init__(self, account: Account, store_ref: ActorRef, cluster_ref: ActorRef, engine_ref: ActorRef) -> None:
         super().__init__()
@@ -67,12 +67,14 @@ class AccountActor(Actor):
 
     @classmethod
     def conflate_key(cls, message: Any) -> Hashable | None:
-        """Every Refresh is one: what it asks for is added up."""
-        return Refresh if isinstance(message, Refresh) else None
+        """Every Refresh is one: what it asks for is added up. And so are changes that follow on one another."""
+        return None if message.__class__ is _Wake else message.__class__
 
     @classmethod
     def conflate(cls, queued: Any, message: Any) -> Any:
-        """Both wishes in one."""
+        """Both in one. Changes that do not begin where those before ended say everything since an earlier version anyhow."""
+        if message.__class__ is AccountChanges:
+            return joined([queued, message]) if message.since == queued.version and not message.full else message
         return Refresh(pods_changed=queued.pods_changed or message.pods_changed, full=queued.full or message.full)
 
     async def on_start(self) -> None:
@@ -94,7 +96,7 @@ class AccountActor(Actor):
         return None
 
     def _refresh(self, wish: Refresh) -> Awaitable[None] | None:
-        """Something may be missing here, or elsewhere: pull again, and do what is wished for with what is held already."""
+        """Something may be missing here, or elsewhere: follow anew, and do what is wished for with what is held already."""
         self._wish = self.conflate(self._wish, wish)
         self._follow()
         if self._state.needs_pods or not (wish.full or wish.pods_changed):
@@ -122,7 +124,8 @@ class AccountActor(Actor):
     def _news(self, changes: AccountChanges) -> Awaitable[None] | None:
         epoch, version = self._position()
         if changes.since != version or not (changes.full or changes.epoch == epoch):
-            return None  # asked for from elsewhere: the answer to the pull that came after that is on its way
+            self._follow()
+            return None
         if changes.more or self._pages:
             if changes.full:
                 self._pages.clear()
@@ -163,7 +166,7 @@ class AccountActor(Actor):
             except UNANSWERED:
                 self._try_again(Refresh(full=True))
                 break
-        self._go_on()
+        self._leave_or_wait()
         return None
 
     async def _send(self, news: tuple[EvidenceChanged, ...]) -> None:
@@ -173,11 +176,6 @@ class AccountActor(Actor):
                 await self._engine.send(each)
         except UNANSWERED:
             self._try_again(Refresh(full=True))
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._state.holds_any:
-            self._follow()
         self._leave_or_wait()
 
     def _leave_or_wait(self) -> None:

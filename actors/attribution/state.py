@@ -156,7 +156,7 @@ class AccountEvidence:
 
 
 def joined(pages: Sequence[AccountChanges]) -> AccountChanges:
-    """Pages of one answer of the store as one: a later page says what changed since the one before it."""
+    """Changes that follow on one another as one: each says what changed since the one before it."""
     first, last = pages[0], pages[-1]
     if first is last:
         return first
@@ -169,4 +169,4 @@ def joined(pages: Sequence[AccountChanges]) -> AccountChanges:
             observations.pop(key, None)
             ended[key] = None
     kept = () if first.full else tuple(ended)
-    return replace(last, full=first.full, observations=tuple(observations.values()), ended=kept, more=False)
+    return replace(last, full=first.full, observations=tuple(observations.values()), ended=kept, since=first.since)

@@ -150,7 +150,7 @@ class StoreActor(Actor):
             case RecordBatch(batch):
                 return self._record(batch)
             case Follow():
-                if not self._followers.add(message, self.context.clock.monotonic()):
+                if not self._followers.add(message):
                     self._tell_router((message.account,))
             case _Tick():
                 self._tick()
@@ -177,9 +177,7 @@ class StoreActor(Actor):
 
     def _look(self) -> None:
         self._writer.look()
-        self._tell_router(self._followers.gone(self.context.clock.monotonic()))
-        if self._followers.more:
-            self._answer_followers()
+        self._answer_followers()
 
     def _record(self, batch: ParsedBatch) -> BatchAnswer | StoreUnavailable | None:
         known = self._ledger.repeated(batch.digest)
@@ -209,7 +207,7 @@ class StoreActor(Actor):
 
     def _answer_followers(self) -> None:
         """A step of it: a commit may change more accounts than the loop has time for at once."""
-        self._tell_router(self._followers.answer(self.context.clock.monotonic()))
+        self._tell_router(self._followers.answer())
         if self._followers.more:
             with contextlib.suppress(MailboxFull):  # then the next look goes on with it
                 self.context.ref.tell(_Answer())
@@ -254,7 +252,7 @@ class StoreActor(Actor):
 
     def _status(self) -> StoreStatus:
         ledger, writer = self._ledger, self._writer.statistics()
-        window = ledger.window.statistics()
+        window, followers = ledger.window.statistics(), self._followers.statistics()
         return StoreStatus(
             counts=ledger.counts(),
             observations=window.observations,
@@ -277,6 +275,7 @@ class StoreActor(Actor):
                 fold_failures=writer.fold_failures,
                 announce_failures=writer.announce_failures,
                 senders_replaced=self._senders.replaced,
-                followers=self._followers.statistics(),
+                following=followers.following,
+                unfollowed=followers.unfollowed,
             ),
         )

@@ -7,7 +7,6 @@ from msgspec import Struct, field
 from actors.evidence import Account
 from actors.store.digests import DigestStatistics
 from actors.store.entries import WindowStatistics
-from actors.store.followers import FollowersStatistics
 from actors.store.history import HistoryStatistics
 from actors.store.journal import JournalStatistics
 from actors.store.records import HistoryRow
@@ -57,7 +56,10 @@ class ActorStatistics(Struct, frozen=True):
     fold_failures: int
     announce_failures: int
     senders_replaced: int
-    followers: FollowersStatistics
+    following: int
+    """Accounts' actors that are told what changes."""
+    unfollowed: int
+    """Times that an account changed that nobody followed."""
 
 
 class StoreStatus(Struct, frozen=True):
