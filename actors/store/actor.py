@@ -41,8 +41,12 @@ log = structlog.get_logger("protector.store")
 
 MAILBOX_MAX: Final = 20_000
 """Mostly pulls: after a start every account's actor asks at once."""
-EXPIRE_STEP: Final = 200
-"""Observations ended in one message: about two milliseconds."""
+EXPIRE_STEP: Final = 10
+"""Observations ended in one go. What goes last gives its memory back to the kernel, which takes up to half a millisecond each."""
+EXPIRE_S: Final = 0.002
+"""After so long a tick lets others have their turn."""
+EXPIRE_STEPS: Final = 20
+"""And after so many steps."""
 TICK_MIN_S: Final = 0.02
 """Shortest time between two ticks; what ends in between ends together."""
 TICK_MAX_S: Final = 30.0
@@ -123,7 +127,7 @@ class StoreActor(Actor):
             if page.next is None:
                 break
             page = await self._journal.read(page.next)
-        while ledger.window.expire(ledger.clock(clock.now()), EXPIRE_STEP):
+        while self._expire(ledger.clock(clock.now())):
             await trio.lowlevel.checkpoint()
         ledger.restored()
         self._writer = Writer(ledger, self._journal, clock, self._recorded)
@@ -240,13 +244,24 @@ class StoreActor(Actor):
     def _tick(self) -> None:
         now = self._ledger.clock(self.context.clock.now())
         self._timer = None
-        more = self._ledger.window.expire(now, EXPIRE_STEP)
+        more = self._expire(now)
         if more:
             self._armed_for = now
             self._timer = self.context.after(0.0, _Tick())
         else:
             self._ticked_at = now
         self._publish()
+
+    def _expire(self, now: float) -> bool:
+        """End what is past, as much as there is time for; whether there may be more."""
+        monotonic = self.context.clock.monotonic
+        until = monotonic() + EXPIRE_S
+        for _ in range(EXPIRE_STEPS):
+            if not self._ledger.window.expire(now, EXPIRE_STEP):
+                return False
+            if monotonic() > until:
+                break
+        return True
 
     # --- status -------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,9 @@ PULL_MAX: Final = 5_000
 """Observations in one answer to a pull; `more` says that there are others."""
 
 
+_DONE: Final = object()
+
+
 class WindowStatistics(Struct, frozen=True):
     """Counts of the window."""
 
@@ -73,6 +76,8 @@ class Entries:
         """What ended and still has a row in the journal, for the owner to delete; by serial."""
         self._partitions: ShardedDict[Account, Partition] = ShardedDict(capacity)
         self._spread_over = parts_for(capacity)
+        self._rubble: list[Iterator[None]] = []
+        """What is left of accounts that are gone, to be freed in steps: pages of memory go back with it, which takes time."""
         self._calendar = Calendar()
         self._lingering: deque[tuple[float, Entry]] = deque()
         self._closed = ClosedWatches(ttl_s)
@@ -179,6 +184,7 @@ class Entries:
         if not partition.count:
             self._partitions.pop(account)
             work += PARTITION_WORK
+            self._rubble.append(partition.dissolve())
         if entry.dirty:
             self.dirty.discard(entry.dirty, entry.serial)
         if entry.as_of != NO_ROW:
@@ -197,6 +203,11 @@ class Entries:
         self.now = now
         work = 0
         while work < limit:
+            if self._rubble:
+                if next(self._rubble[-1], _DONE) is _DONE:
+                    self._rubble.pop()
+                work += PARTITION_WORK
+                continue
             while self._lingering and self._lingering[0][1].lingers_until != self._lingering[0][0]:
                 self._lingering.popleft()
             if self._lingering and self._lingering[0][0] <= now:
@@ -211,6 +222,8 @@ class Entries:
 
     def next_expiry(self) -> float | None:
         """When to call `expire` again: never after the next end, perhaps a little before it."""
+        if self._rubble:
+            return self.now
         at = self._calendar.next_at()
         if self._lingering and (at is None or self._lingering[0][0] < at):
             return self._lingering[0][0]

@@ -27,6 +27,8 @@ ENDED_MIN: Final = 64
 """Ended keys remembered however few are live."""
 DISSOLVE_STEP: Final = 200
 """Entries freed in one step."""
+ENDED_STEP: Final = 8
+"""Ended keys freed in one step. What goes last holds most of the memory's pages: each key may give back some."""
 PAGING_MAX: Final = 8
 """Pulls of everything in parts that may be under way at once; the oldest has to begin again."""
 
@@ -159,16 +161,25 @@ class Partition:
             del self.paging[next(iter(self.paging))]
 
     def dissolve(self) -> Iterator[None]:
-        """Let go of all entries, some in each step."""
+        """Let go of all entries, and of what held them, some in each step."""
+        while self.ended:
+            for _ in range(min(len(self.ended), ENDED_STEP)):
+                self.ended.pop()
+            yield
         self._newest = {}
         while self._older:
             self._older.pop()
             yield
-        for index in (self._index, *(self._spread or ())):
+        spread, self._spread = self._spread or [], None
+        spread.append(self._index)
+        self._index = {}
+        while spread:
+            index = spread.pop()
             while index:
                 for _ in range(min(len(index), DISSOLVE_STEP)):
                     index.popitem()
                 yield
+            yield
 
     def _append(self, entry: Entry) -> None:
         self.latest = entry.observation.version

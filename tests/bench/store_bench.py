@@ -14,6 +14,7 @@ import trio
 from actors.evidence import Account, PodClaim, Read, Scope
 from actors.messages import ParsedBatch
 from actors.store import Ledger, MemoryJournal, SqliteJournal, Window
+from actors.store.actor import EXPIRE_STEP
 from actors.store.ledger import Overlay
 from actors.store.records import Record
 from tests.bench.measure import Measure
@@ -64,12 +65,12 @@ class _Filled:
         return best
 
     def expire_all(self) -> tuple[float, float]:
-        """Seconds an observation for letting everything end, and the longest step of 200."""
+        """Seconds an observation for letting everything end, and the longest step."""
         longest, start, now = 0.0, time.perf_counter(), NOW + 10 * TTL_S
         more = True
         while more:
             step = time.thread_time()
-            more = self.window.expire(now, 200)
+            more = self.window.expire(now, EXPIRE_STEP)
             longest = max(longest, time.thread_time() - step)
         return (time.perf_counter() - start) / self.size, longest
 
@@ -96,7 +97,7 @@ def measures() -> Iterator[Measure]:
             f"store.expire.{accounts}_accounts",
             expiry_s * 1e6,
             "us/observation",
-            f"{LARGE:,} end at once, in steps of 200",
+            f"{LARGE:,} end at once, in steps of {EXPIRE_STEP}",
         )
         longest_ms = max(large.longest_s, step_s) * 1000
         how = (

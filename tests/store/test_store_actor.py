@@ -245,7 +245,8 @@ def test_time_alone_ends_observations_and_the_router_is_told() -> None:
 
 def test_many_that_end_at_once_end_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest follows at once."""
-    monkeypatch.setattr("actors.store.actor.EXPIRE_STEP", 10)
+    monkeypatch.setattr("actors.store.actor.EXPIRE_STEP", 2)
+    monkeypatch.setattr("actors.store.actor.EXPIRE_STEPS", 5)
 
     async def main() -> None:
         async with rig() as r:
