@@ -92,12 +92,16 @@ class House:
             await system.start(pipeline(system, parts))
             return await story(self)
 
+    async def post_once(self, body: bytes) -> Any:
+        """Posts; what was answered, or an exception of NO_ANSWER."""
+        parsed = await self.refs.parser.ask(ParseBody(body, self.now(), "192.0.2.1"), timeout_s=20)
+        return await self.refs.store.ask(RecordBatch(parsed), timeout_s=20)
+
     async def post(self, body: bytes) -> BatchAnswer:
         """Posts until it is taken; what was answered."""
         for _ in range(TRIES_MAX):
             try:
-                parsed = await self.refs.parser.ask(ParseBody(body, self.now(), "192.0.2.1"), timeout_s=20)
-                answer = await self.refs.store.ask(RecordBatch(parsed), timeout_s=20)
+                answer = await self.post_once(body)
             except NO_ANSWER:
                 answer = None
             if isinstance(answer, BatchAnswer):

@@ -1,14 +1,14 @@
 """`protector serve`: pipeline and listeners composed into one system, from the settings to the exit code.
 
 Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. In order: the
-tokens, the sockets, the cluster file, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound.
+tokens, the sockets, the cluster file, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound, a
+second one at once; SIGUSR1 shows every actor with its stack on stderr.
 """
 
 from __future__ import annotations
 
 import gc
 import resource
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -31,6 +31,7 @@ from actors.runtime import (
     System,
     SystemFailed,
     open_system,
+    run_until_signal,
 )
 from actors.store import Journal, JournalError, JournalUnavailable, MemoryJournal, SqliteJournal
 from actors.tree import Parts, pipeline, refs_of
@@ -182,7 +183,7 @@ async def _serve(
             async with trio.open_nursery() as beside:
                 beside.start_soon(edge.lag.watch)
                 beside.start_soon(_follow_lifecycle, system, hub, cluster_name)
-                await _until_told_to_stop()
+                log.info("stopping", signal=await run_until_signal(system))
                 beside.cancel_scope.cancel()
             drain.set()
             hub.close()
@@ -198,13 +199,6 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-async def _until_told_to_stop() -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name)
-            return
 
 
 # --- what goes out -------------------------------------------------------------------------------------------------------------

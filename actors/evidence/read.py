@@ -51,3 +51,5 @@ class Read(Struct, frozen=True, gc=False, array_like=True):
     """Made as somebody else (impersonation): kept and shown, corroborates nothing."""
     ends_only: bool = False
     """Not a read: only says that the watch it belongs to has ended, which did not end well (so that the item was dropped)."""
+    sent_at: float = 0.0
+    """For a watch: `at` as the API server wrote it. Its clock may be ahead: then `at` is the receipt, another one for each stage."""

@@ -133,7 +133,7 @@ def read_of(item: Item, received_at: float, staged_at: float | None, *, borrowed
     at = at_of(item.received)
     if at is None:
         at = received_at if staged_at is None else staged_at
-    at = min(at, received_at)
+    sent_at, at = at, min(at, received_at)
     extra = user.extra
     holder = None if extra is None else holders[extra.pod_name, extra.pod_uid, extra.node_name]
     credentials = None if extra is None else extra.credential_id
@@ -156,4 +156,5 @@ def read_of(item: Item, received_at: float, staged_at: float | None, *, borrowed
         uri_hash_of(item.request_uri) if is_watch else 0,
         named_grants[reason] if reason else None,
         borrowed,
+        sent_at=sent_at if is_watch else 0.0,
     )

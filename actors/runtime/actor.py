@@ -15,8 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pykka
+from pykka._introspection import get_attr_directly
+from pykka.messages import ProxyCall, ProxyGetAttr
 
 from actors.runtime.context import ActorContext
+from actors.runtime.current import current_system
 from actors.runtime.future import TrioFuture
 from actors.runtime.log import say_warning
 from actors.runtime.specs import MailboxPolicy
@@ -46,6 +49,11 @@ class Actor(_Base):
     answers: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are answers under `ask`, not failures."""
 
+    replayable: ClassVar[tuple[type, ...]] = ()
+    """Types of messages whose dead letters keep the message itself, so that it can be told again (`System.dead_letters.replay`).
+
+    None unless named: what travels in messages may be secret, or hostile, or large."""
+
     context: ActorContext
     """The place of this actor, and the tools of this incarnation."""
 
@@ -71,6 +79,17 @@ class Actor(_Base):
         """The ref of this actor's place."""
         return self._cell.ref
 
+    def to_be_cancelled(self) -> None:
+        """Called by the cell right before this incarnation is cut short; for supervisors."""
+
+    def handle_proxy_message(self, message: Any) -> Any:
+        """Pykka's proxy messages, with Pykka's meaning; what comes of an async method is awaited by the loop."""
+        if message.__class__ is ProxyCall:
+            return get_attr_directly(self, message.attr_path)(*message.args, **message.kwargs)
+        if message.__class__ is ProxyGetAttr:
+            return get_attr_directly(self, message.attr_path)
+        return setattr(get_attr_directly(self, message.attr_path[:-1]), message.attr_path[-1], message.value)
+
     def live(self, cell: Cell) -> Awaitable[ExitKind]:
         """Run one incarnation; supervisors put a nursery around it."""
         return cell.hooks(self)  # no frame of its own: there may be very many actors
@@ -88,8 +107,6 @@ class Actor(_Base):
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef:
         """Start an actor under the system that is open around the caller, without restarts, as in Pykka. See `System.spawn`."""
-        from actors.runtime.system import current_system  # noqa: PLC0415 - the system imports actors
-
         return current_system().spawn(cls, *args, **kwargs)
 
     def stop(self) -> None:

@@ -1,7 +1,10 @@
 """Context variables that travel with a message (structlog, OpenTelemetry), for systems opened with `trace_context=True`.
 
-Counterpart: a mailbox of such a system copies the teller's context into each entry, the loop (loop.py) runs the handler in it. Off by
-default: the copy costs about as much as the rest of a tell.
+Counterpart: a mailbox of such a system copies the teller's context into each entry, the loop (loop.py) runs the handler in it. It goes
+with tell, send, ask, timers and from other threads, waits with the message over a restart, and goes on to what the handler tells.
+
+Off by default: a tell and its handling cost about a third more under it with a plain handler, and nearly twice as much with an async
+one, each step of which is run in the context.
 """
 
 from __future__ import annotations

@@ -1,112 +1,70 @@
-"""`Cell`: one place in the tree. It holds what outlives an incarnation (mailbox, counters, last failure) and runs the incarnations.
+"""`Cell`: one place in the tree, with all its parts. It holds what outlives an incarnation and says how a place begins and ends.
 
-Counterparts: `ActorRef` puts into its mailbox; its supervisor spawns `run` as a task and is told of the end by `exited`; the loop
-that takes the messages is in loop.py, what is counted and told of it in place.py.
-
-Theory of operation. An incarnation is one task in the nursery of the supervisor: make the actor, `on_start`, the loop, `on_stop`.
-It never raises into that nursery: an exception is recorded, and the end is reported as an `Exit`. trio.Cancelled passes through
-untouched; a group that holds both is split. KeyboardInterrupt and SystemExit end the system in good order, then go on.
+Counterparts: `ActorRef` puts into its mailbox; how an incarnation runs is in life.py, what is counted and told of it in place.py.
 """
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from pykka import ThreadingActor
 
-from actors.runtime.context import ActorContext, Reply
-from actors.runtime.errors import ActorCrashed, ActorDead, MailboxFull
-from actors.runtime.events import EventKind, Reason
+from actors.runtime.actor import Actor
+from actors.runtime.entry import StopRequest
+from actors.runtime.errors import Killed
+from actors.runtime.events import EventKind
+from actors.runtime.fence import Fence, FenceToken
 from actors.runtime.future import TrioFuture
-from actors.runtime.log import say_error
-from actors.runtime.loop import receive
-from actors.runtime.mailbox import Mailbox, StopRequest, mailbox_class
-from actors.runtime.place import Place
+from actors.runtime.held import Rare
+from actors.runtime.life import Life
+from actors.runtime.mailbox import Mailbox
+from actors.runtime.mailbox_kinds import mailbox_class
+from actors.runtime.monitors import WATCHERS_PER_PLACE_MAX, WATCHES_PER_ACTOR_MAX, Terminated, WatchKey
 from actors.runtime.specs import MailboxPolicy, Restart
-from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
-from actors.runtime.timers import Timer
+from actors.runtime.states import ActorState, ExitKind, StopMode
+from actors.runtime.threads import host_of
 
 if TYPE_CHECKING:
-    from actors.runtime.actor import Actor
-    from actors.runtime.ref import ActorRef
-    from actors.runtime.supervisor import Supervisor
     from actors.runtime.system import System
-
 
 _CLOSED: Final = MailboxPolicy(capacity=0)
 """Of the mailbox of a place that is not part of a tree yet: it is closed."""
 
 
-class Held:
-    """Timers, promised replies and tasks of one incarnation."""
-
-    __slots__ = ("owed", "tasks", "tasks_done", "timers")
-
-    def __init__(self) -> None:
-        self.timers: set[Timer] = set()
-        self.owed: set[Reply] = set()
-        self.tasks: set[trio.CancelScope] = set()
-        self.tasks_done: trio.Event | None = None
-
-
-class Cell(Place):
+class Cell(Life):
     """See the module docstring. Attributes without a comment are explained where they are used."""
 
-    __slots__ = (
-        "_held",
-        "_stopped_event",
-        "active",
-        "args",
-        "attempts",
-        "children",
-        "context",
-        "failure",
-        "initial",
-        "kwargs",
-        "name",
-        "parent",
-        "predecessor",
-        "ref",
-        "restart",
-        "restart_times",
-        "retry_at",
-        "retry_timer",
-        "scope",
-        "started_at",
-        "state",
-        "stop_mode",
-        "stop_timeout_s",
-    )
+    __slots__ = ("attempts", "children", "name", "parent", "restart", "restart_times", "retry_at")
 
     def __init__(self, system: System, path: str) -> None:
         super().__init__(system, path)
         self.name = path.rpartition("/")[2]
         self.parent: Cell | None = None
         self.children: dict[str, Cell] | None = None
-        self.ref: ActorRef = system.make_ref(self)
+        self.ref = system.make_ref(self)
         self.args: tuple[Any, ...] = ()
         self.kwargs: Mapping[str, Any] = {}
         self.restart = Restart.TEMPORARY
         self.stop_timeout_s = 0.0
         self.state = ActorState.STOPPED
-        self.active = False  # whether there is a task of it
-        self.initial = True  # whether it has never been up yet
-        self.context: ActorContext | None = None
+        self.active = False
+        self.initial = True
+        self.context = None
         self.scope = trio.CancelScope()
-        self.started_at: float | None = None  # when the present or last incarnation came up
-        self.failure: Exception | None = None
-        self.stop_mode: StopMode | None = None
+        self.started_at = None
+        self.failure = None
+        self.stop_mode = None
         self.attempts = 0  # restarts in a row, for the backoff
         self.restart_times: deque[float] | None = None
         self.retry_at = 0.0
-        self.retry_timer: Timer | None = None
-        self.predecessor: Cell | None = None
-        self._held: Held | None = None
-        self._stopped_event: threading.Event | None = None
+        self.retry_timer = None
+        self.predecessor = None
+        self._held = None
+        self._rare = None
 
     def _set_mailbox(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
@@ -120,7 +78,7 @@ class Cell(Place):
     def furnish(
         self,
         parent: Cell | None,
-        actor_class: type[Actor],
+        actor_class: type[Actor | ThreadingActor],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         restart: Restart,
@@ -128,178 +86,97 @@ class Cell(Place):
     ) -> None:
         """Say what is to run in this place, and open its mailbox."""
         self.parent = parent
-        self.actor_class = actor_class
+        self.actor_class = actor_class = actor_class if issubclass(actor_class, Actor) else host_of(actor_class)
         self.args, self.kwargs = args, kwargs
         self.restart, self.stop_timeout_s = restart, stop_timeout_s
         self.state = ActorState.STARTING
         make = mailbox_class(keyed=actor_class.has_conflate_key(), traced=self.system.trace_context)
         self._set_mailbox(make(self, actor_class.mailbox, self.system.clock.monotonic))
 
-    @property
-    def held(self) -> Held:
-        """What the present incarnation has made and has to give back; made when first needed: most of very many actors make none."""
-        if self._held is None:
-            self._held = Held()
-        return self._held
-
-    @property
-    def supervisor(self) -> Supervisor:
-        """Who supervises this place, the system for the root."""
-        supervisor: Supervisor = self.system.supervisor_of(self)
-        return supervisor
-
-    def notify(self) -> None:
-        """The state changed: let those who wait for it look."""
-        self.supervisor.notify()
-
-    # --- the life of an incarnation --------------------------------------------------------------------------------
-
-    def prepare(self) -> None:
-        """Right before the task is spawned, so that a stop or kill that comes before its first step has something to act on."""
-        self.active = True
+    def reopen(self) -> None:
+        """After `finish`: the place, and those below it, may have an incarnation again."""
+        self.mailbox.reopen()
         self.state = ActorState.STARTING
-        self.scope = trio.CancelScope()
         self.failure = None
-        self.stop_mode = None
-        self.retry_timer = None
+        if self._rare is not None and self._rare.stopped_event is not None:
+            self._rare.stopped_event.clear()
+        for child in (self.children or {}).values():
+            child.reopen()
 
-    async def run(self) -> None:
-        """One incarnation, from making the actor to the report of its end. Raises nothing but trio.Cancelled from outside."""
-        exit_ = Exit(ExitKind.KILLED)
-        try:
-            if self.predecessor is not None:
-                await self.predecessor.ended()
-                self.predecessor = None
-            exit_ = await self._incarnate()
-        finally:
-            self._clear()
-            self.supervisor.exited(self, exit_)
-            self.report_end()
+    @property
+    def rare(self) -> Rare:
+        """What few places have; made when first needed."""
+        if self._rare is None:
+            self._rare = Rare()
+        return self._rare
 
-    async def _incarnate(self) -> Exit:
-        kind = ExitKind.KILLED
-        with self.scope:
-            try:
-                kind = await (self.actor or self.make()).live(self)
-            except (trio.Cancelled, GeneratorExit):
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever an actor raises is reported to its supervisor, never lost
-                self._split(error)
-        if self._held is not None and self._held.tasks:
-            await self._end_tasks(self._held)
-        if self.failure is None:
-            return Exit(kind)
-        self.record_failure(self.failure)
-        await self._tell_failure(self.failure)
-        return Exit(ExitKind.FAILED, self.failure)
+    # --- monitors and fences -----------------------------------------------------------------------------------------
 
-    def _split(self, error: BaseException) -> None:
-        """Keep what is a failure, hand on what ends the program, raise what is cancellation."""
-        cancelled: BaseException | None = None
-        rest: BaseException | None = error
-        if isinstance(error, BaseExceptionGroup):
-            cancelled, rest = error.split(trio.Cancelled)
-        if isinstance(rest, Exception):
-            self.failure = self.failure or rest
-        elif rest is not None:
-            self.system.abort(rest)
-        if cancelled is not None:
-            raise cancelled
+    @property
+    def over(self) -> bool:
+        """Whether it has ended for good (or was never part of a tree)."""
+        return self.mailbox.limit < 0 and self.state in (ActorState.STOPPED, ActorState.FAILED)
 
-    def make(self) -> Actor:
-        """Make the actor of the next incarnation."""
-        self.incarnation += 1
-        self.context = ActorContext(self)
-        actor = self.actor_class.__new__(self.actor_class)
-        actor.bind(self)
-        self.actor = actor
-        actor.__init__(*self.args, **self.kwargs)  # type: ignore[misc]  # bind must come first, so that __init__ has the context
-        return actor
+    @property
+    def watchers(self) -> int:
+        """How many wait for its end."""
+        return len(self._rare.watchers) if self._rare is not None else 0
 
-    async def hooks(self, actor: Actor) -> ExitKind:
-        """`on_start`, the messages, `on_stop`."""
-        await _maybe(actor.on_start())
-        self.started_at = trio.current_time()
-        self.state = ActorState.RUNNING
-        self.initial = False
-        self.publish(EventKind.STARTED)
-        self.notify()
-        kind = ExitKind(await receive(self, actor))
-        await _maybe(actor.on_stop())
-        return kind
+    def terminated(self) -> Terminated:
+        """What watchers are told."""
+        return Terminated(self.path, self.state, self.last_failure if self.state is ActorState.FAILED else None)
 
-    async def _tell_failure(self, failure: Exception) -> None:
-        if self.actor is None:
+    def add_watcher(self, key: Hashable, callback: Callable[[Terminated], object]) -> None:
+        """Call `callback` once when this place has ended for good; now if it has already. RuntimeError over the bound."""
+        if self.over:
+            callback(self.terminated())
             return
-        with trio.move_on_after(self.stop_timeout_s):
-            try:
-                await _maybe(self.actor.on_failure(type(failure), failure, failure.__traceback__))
-            except Exception as error:  # noqa: BLE001 - a failing clean-up must not hide the failure
-                say_error("on_failure failed", path=self.path, error=type(error).__name__)
+        watchers = self.rare.watchers
+        if len(watchers) >= WATCHERS_PER_PLACE_MAX:
+            raise RuntimeError(f"{self.path} has {WATCHERS_PER_PLACE_MAX} watchers")
+        watchers[key] = callback
 
-    def _clear(self) -> None:
-        """Nothing of an incarnation outlives it: its timers, its promises to answer, its half-handled message."""
-        entry, self.current = self.current, None
-        if entry is not None and not isinstance(entry.message, StopRequest):
-            self.crash_entry(entry, None)
-        held, self._held = self._held, None
-        for timer in tuple(held.timers) if held is not None else ():
-            timer.cancel()
-        for reply in tuple(held.owed) if held is not None else ():
-            reply.fail(ActorCrashed(self.path) if self.failure is not None else ActorDead(f"{self.path} stopped"))
-        self.mailbox.signal = None
-        self.context = None
-        self.actor = None
-        self.active = False
+    def remove_watcher(self, key: Hashable) -> None:
+        """The other way round; nothing to do if it is none."""
+        if self._rare is not None:
+            self._rare.watchers.pop(key, None)
 
-    # --- tasks beside the loop -------------------------------------------------------------------------------------
-
-    def start_task(self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        """See `ActorContext.start_soon`."""
-        scope = trio.CancelScope()
-        self.held.tasks.add(scope)
-        self.supervisor.nursery.start_soon(self._run_task, scope, async_fn, args)
-
-    async def _run_task(
-        self, scope: trio.CancelScope, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
-    ) -> None:
+    def watch(self, target: Cell) -> None:
+        """See `ActorContext.watch`."""
+        held = self.held
+        if target in held.watches or self.mailbox.holds(WatchKey(target.path)):
+            return
+        waiting = len(self.mailbox.queue) - self.mailbox.policy.capacity
+        if len(held.watches) + max(0, waiting) >= WATCHES_PER_ACTOR_MAX:
+            raise RuntimeError(f"{self.path} watches {WATCHES_PER_ACTOR_MAX} places")
+        held.watched = True
+        held.watches.add(target)
         try:
-            with scope:
-                try:
-                    await async_fn(*args)
-                except (trio.Cancelled, GeneratorExit):
-                    raise
-                except BaseException as error:  # noqa: BLE001 - as in _incarnate
-                    try:
-                        self._split(error)
-                    finally:
-                        if self.failure is not None:
-                            self.scope.cancel()
-        finally:
-            held = self.held
-            held.tasks.discard(scope)
-            if not held.tasks and held.tasks_done is not None:
-                held.tasks_done.set()
+            target.add_watcher(self, lambda terminated: self._watched_ended(target, terminated))
+        except RuntimeError:
+            held.watches.discard(target)
+            raise
 
-    async def _end_tasks(self, held: Held) -> None:
-        held.tasks_done = trio.Event()
-        for scope in tuple(held.tasks):
-            scope.cancel()
-        await held.tasks_done.wait()
+    def unwatch(self, target: Cell) -> None:
+        """See `ActorContext.unwatch`."""
+        self.held.watches.discard(target)
+        target.remove_watcher(self)
+        self.mailbox.withdraw(WatchKey(target.path))
 
-    # --- timers ------------------------------------------------------------------------------------------------------
+    def _watched_ended(self, target: Cell, terminated: Terminated) -> None:
+        self.held.watches.discard(target)
+        self.mailbox.put_notice(terminated, WatchKey(target.path))
 
-    def tick(self, message: Any, timer: Timer) -> None:
-        """A timer of this incarnation is due."""
-        try:
-            self.mailbox.put_tick(message, timer)
-        except (MailboxFull, ActorDead) as error:
-            self.dead_letter(message, Reason.FULL if isinstance(error, MailboxFull) else Reason.DEAD)
+    def fence(self) -> Fence:
+        """The fence of this path."""
+        rare = self.rare
+        if rare.fence is None:
+            rare.fence = self.system.fence_of(self.path)
+        return rare.fence
 
-    def timer_cancelled(self, timer: Timer) -> None:
-        """A timer was cancelled: take its message back if it still waits."""
-        self.held.timers.discard(timer)
-        self.mailbox.withdraw(timer)
+    def fence_token(self) -> FenceToken:
+        """See `ActorContext.fence`."""
+        return self.fence().issue(self.incarnation)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -323,9 +200,20 @@ class Cell(Place):
         """See `ActorRef.kill`."""
         if self.active:
             self.stop_mode = StopMode.FINAL
-            self.scope.cancel()
+            self.cancel()
         else:
             self.request_stop()
+
+    def fail_by_kill(self) -> None:
+        """See `System.kill_actor`."""
+        self.failure = self.failure or Killed(f"{self.path} was killed")
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Cut the incarnation short."""
+        if self.actor is not None:
+            self.actor.to_be_cancelled()
+        self.scope.cancel()
 
     def retire(self) -> bool:
         """See `ActorContext.retire`."""
@@ -348,7 +236,7 @@ class Cell(Place):
 
     def finish(self, state: ActorState) -> None:
         """Close the place, and those below it: queued asks get `ActorDead`, queued tells become dead letters."""
-        if self.mailbox.limit < 0 and self.state in (ActorState.STOPPED, ActorState.FAILED):
+        if self.over:
             return
         for child in tuple((self.children or {}).values()):
             child.finish(ActorState.STOPPED)
@@ -357,21 +245,24 @@ class Cell(Place):
         self.system.finished(self)
         if self.state is not ActorState.FAILED:  # given up by its supervisor, which was then given up as well
             self.state = state
-        if self._stopped_event is not None:
-            self._stopped_event.set()
+        if self._rare is not None:
+            self._tell_end(self._rare)
         self.publish(EventKind.STOPPED)
         self.notify()
 
+    def _tell_end(self, rare: Rare) -> None:
+        if rare.stopped_event is not None:
+            rare.stopped_event.set()
+        watchers, rare.watchers = rare.watchers, {}
+        terminated = self.terminated()
+        for callback in watchers.values():
+            callback(terminated)
+
     def stopped_event(self) -> threading.Event:
         """What Pykka calls `actor_stopped`."""
-        if self._stopped_event is None:
-            self._stopped_event = threading.Event()
+        rare = self.rare
+        if rare.stopped_event is None:
+            rare.stopped_event = threading.Event()
             if self.mailbox.limit < 0:
-                self._stopped_event.set()
-        return self._stopped_event
-
-
-async def _maybe(result: Any) -> None:
-    """A hook's result: awaited if the hook is async."""
-    if inspect.isawaitable(result):
-        await result
+                rare.stopped_event.set()
+        return rare.stopped_event

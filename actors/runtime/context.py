@@ -14,6 +14,7 @@ from actors.runtime.timers import Timer
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
+    from actors.runtime.fence import FenceToken
     from actors.runtime.ref import ActorRef
     from actors.runtime.system import System
 
@@ -86,10 +87,15 @@ class ActorContext:
         if len(cell.held.timers) >= TIMERS_PER_ACTOR_MAX:
             raise RuntimeError(f"{self.path} has {TIMERS_PER_ACTOR_MAX} pending timers")
 
+        carried = cell.mailbox.carried()
+
         def fire(timer: Timer) -> None:
             if timer.period_s is None:
                 cell.held.timers.discard(timer)
-            cell.tick(message, timer)
+            if carried is None:
+                cell.tick(message, timer)
+            else:
+                carried.run(cell.tick, message, timer)
 
         timer = self.system.timers.add(delay_s, fire, period_s=period_s)
         cell.held.timers.add(timer)
@@ -119,6 +125,33 @@ class ActorContext:
         if len(self._cell.held.tasks) >= TASKS_PER_ACTOR_MAX:
             raise RuntimeError(f"{self.path} has {TASKS_PER_ACTOR_MAX} tasks")
         self._cell.start_task(async_fn, args)
+
+    def watch(self, ref: ActorRef) -> None:
+        """Tell this actor `Terminated` once when the actor of `ref` has ended for good: at once if it has already, or was never there.
+
+        A restart is no end. Watching a place twice is watching it once. The watch ends with this incarnation, and so does a
+        `Terminated` that waits in the mailbox: watch in `on_start`. Raises RuntimeError over WATCHES_PER_ACTOR_MAX, ValueError for
+        an actor of another system.
+        """
+        self._check_alive()
+        self._cell.watch(self._watchable(ref))
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Watch it no more; a `Terminated` that waits in the mailbox is withdrawn."""
+        self._check_alive()
+        self._cell.unwatch(self._watchable(ref))
+
+    def _watchable(self, ref: ActorRef) -> Cell:
+        cell = ref.cell
+        if cell.system is not self.system:
+            raise ValueError(f"{cell.path} belongs to another system")
+        return cell
+
+    @property
+    def fence(self) -> FenceToken:
+        """This incarnation's right to what it owns outside the loop, for threads that it starts; see fence.py."""
+        self._check_alive()
+        return self._cell.fence_token()
 
     def retire(self) -> bool:
         """A dynamic child that has nothing to do leaves the tree: True, and it ends after this handler. False if messages wait."""

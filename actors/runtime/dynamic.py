@@ -165,11 +165,15 @@ class DynamicSupervisor(Supervisor):
     def exhausted(self, child: Cell, exit_: Exit) -> None:
         """Give this child up; when too many are given up the fault is not theirs: escalate."""
         say_error("child given up", path=child.path)
+        crashes = self.cell.system.crashes
         self._dynamic.given_up += 1
         self._dynamic.remove(child)
         child.finish(ActorState.FAILED)
         if count_within(self._given_up, self._escalation, trio.current_time()) > self._escalation.max:
+            crashes.decide(exit_.crash, "escalate")
             self.escalate(child, exit_)
+        else:
+            crashes.decide(exit_.crash, "give up")
 
     def ended(self, child: Cell, exit_: Exit) -> None:
         """`child` is over: it leaves the tree."""
@@ -200,7 +204,7 @@ class DynamicSupervisor(Supervisor):
         for child in children:
             if child.active:
                 say_warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
-                child.scope.cancel()
+                child.cancel()
         with trio.move_on_after(KILL_GRACE_S):
             await self._all_gone()
 

@@ -44,6 +44,9 @@ class WouldBlock(RuntimeError):
 class Escalated(Exception):
     """A supervisor gave up: more restarts than its intensity allows. Its own supervisor decides what comes next."""
 
+    crashes: tuple[int, ...] = ()
+    """The numbers of the crashes behind it (see crashes.py), the first one first."""
+
 
 class StartFailed(Exception):
     """`System.start`: an actor did not come up within its supervisor's intensity. `__cause__` is its last failure."""
@@ -51,6 +54,46 @@ class StartFailed(Exception):
 
 class SystemFailed(Exception):
     """The root supervisor gave up, and with it the system. Raised out of `open_system`; `__cause__` is the last failure."""
+
+
+class Killed(Exception):
+    """The failure of an actor that was killed (`System.kill_actor`): it was cancelled in the middle, no hook ran."""
+
+
+class StrayCancellation(Exception):
+    """An actor raised a trio.Cancelled although nobody had cancelled it, such as one that it had kept; `__cause__` is that one."""
+
+
+class UnknownPath(LookupError):
+    """There is no actor at this path."""
+
+
+class NotAllowed(Exception):
+    """An operation on an actor that cannot be done now; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LetterGone(LookupError):
+    """No dead letter with this number is kept (any more)."""
+
+
+class NotReplayable(Exception):
+    """The dead letter does not hold its message: only the types that an actor class names in `replayable` are kept."""
+
+
+class Fenced(Exception):
+    """What the incarnation owned is not its own any more: it has ended, and a successor may have taken over."""
+
+
+class FenceHeld(Exception):
+    """A successor did not start: a thread of an earlier incarnation still holds what both use. A failure as any other."""
+
+
+class ThreadsStuck(Exception):
+    """A threaded actor did not start: too many threads of its earlier incarnations were abandoned and still run."""
 
 
 def origin(error: BaseException | None) -> BaseException | None:

@@ -1,14 +1,13 @@
-"""What happens to actors, told to whoever watches: lifecycle events and dead letters, both bounded, neither with contents.
+"""What happens to actors, told to whoever watches: lifecycle events, bounded, without contents.
 
 Counterpart: cells and supervisors publish, pages, metrics and tests subscribe. Nothing here ever holds a message or the text of
-an exception, only the names of their types: what travels in messages may be secret or hostile.
+an exception, only the names of their types: what travels in messages may be secret or hostile. Dead letters are in letters.py.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Iterator
 from typing import Final, Self
 
 import trio
@@ -24,6 +23,8 @@ class EventKind(enum.Enum):
     ESCALATED = "escalated"
     STOPPED = "stopped"
     OVERFLOW = "overflow"
+    ABANDONED = "abandoned"
+    """A thread of a threaded actor still ran when its incarnation had to be over."""
 
 
 class LifecycleEvent(Struct, frozen=True, gc=False):
@@ -141,69 +142,3 @@ class EventStream:
         """End every subscription."""
         for subscription in list(self._subscriptions):
             subscription.close()
-
-
-class Reason(enum.Enum):
-    """Why a message became a dead letter."""
-
-    CRASHED = "crashed"
-    """Its handling raised, or was cut short by a failure or a kill."""
-    DEAD = "dead"
-    """The actor had stopped, or stopped before handling it."""
-    FULL = "full"
-    """The mailbox was full, and nobody was there to be told."""
-    DROPPED = "dropped"
-    """It was the oldest when a newer one came (Overflow.DROP_OLDEST)."""
-    UNREADABLE = "unreadable"
-    """What came from outside could not be made into a message; whoever adds the letter names it by a hash."""
-
-
-class DeadLetter(Struct, frozen=True, gc=False):
-    """One message that was not handled to its end: for whom, of which type and why; never its contents. `at`: epoch seconds."""
-
-    at: float
-    path: str
-    message_type: str
-    reason: Reason
-
-
-class DeadLetterStatistics(Struct, frozen=True):
-    """How many letters are kept, may be kept, and were ever counted, by reason."""
-
-    kept: int
-    capacity: int
-    total: int
-    by_reason: dict[str, int]
-
-
-DEAD_LETTERS_MAX: Final = 1000
-"""How many dead letters are kept to look at; all are counted."""
-
-
-class DeadLetters:
-    """The newest dead letters of a system, oldest first, and the counts of all of them."""
-
-    def __init__(self, capacity: int = DEAD_LETTERS_MAX) -> None:
-        self._letters: deque[DeadLetter] = deque(maxlen=capacity)
-        self._capacity = capacity
-        self.counts: dict[Reason, int] = dict.fromkeys(Reason, 0)
-
-    def add(self, letter: DeadLetter) -> None:
-        """Keep and count one letter."""
-        self._letters.append(letter)
-        self.counts[letter.reason] += 1
-
-    def statistics(self) -> DeadLetterStatistics:
-        """Counts by reason, and how full the ring is."""
-        return DeadLetterStatistics(
-            kept=len(self._letters),
-            capacity=self._capacity,
-            total=sum(self.counts.values()),
-            by_reason={reason.value: count for reason, count in self.counts.items()},
-        )
-
-    def __iter__(self) -> Iterator[DeadLetter]:
-        return iter(tuple(self._letters))
-
-    def __len__(self) -> int:
-        return len(self._letters)

@@ -5,7 +5,9 @@ Counterpart: `Cell` keeps the last one of each place, `snapshot.py` shows it, th
 
 from __future__ import annotations
 
+import functools
 import traceback
+from collections import deque
 from pathlib import PurePath
 from typing import Final
 
@@ -30,12 +32,13 @@ class Failure(Struct, frozen=True):
 
 def failure_of(error: BaseException, at: float, message_type: str | None) -> Failure:
     """The record of `error`."""
-    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+    # By hand: traceback.extract_tb would look for the text of each line on the disk, and only the places are wanted.
+    frames = deque(traceback.walk_tb(error.__traceback__), maxlen=FRAMES_MAX)
     return Failure(
         at=at,
         type=types_of(error),
         message_type=message_type,
-        traceback=tuple(f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames),
+        traceback=tuple(f"{_short(frame.f_code.co_filename)}:{line} {frame.f_code.co_name}" for frame, line in frames),
     )
 
 
@@ -53,6 +56,7 @@ def types_of(error: BaseException) -> str:
     return " from ".join(names)
 
 
+@functools.lru_cache(maxsize=1024)
 def _short(filename: str) -> str:
     """The last two steps of the path: where the code lies on this machine is nobody's business."""
     return "/".join(PurePath(filename).parts[-2:])

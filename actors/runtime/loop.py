@@ -1,6 +1,6 @@
 """The message loop: takes from the mailbox, measures, calls the actor, answers. The one hot path of the runtime.
 
-Counterpart: `Cell` (cell.py) calls `receive` once for each incarnation. It is one long function on purpose: every call saved here
+Counterpart: `Life` (life.py) calls `receive` once for each incarnation. It is one long function on purpose: every call saved here
 is saved for every message.
 """
 
@@ -12,12 +12,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from pykka._introspection import get_attr_directly
-from pykka.messages import ProxyCall, ProxyGetAttr
 
 from actors.runtime.carry import in_context
+from actors.runtime.entry import CANCELLED, STOP_MESSAGES, Entry, StopRequest
 from actors.runtime.histogram import BOUNDS_S
-from actors.runtime.mailbox import CANCELLED, STOP_MESSAGES, Entry, StopRequest
 from actors.runtime.park import park
 
 if TYPE_CHECKING:
@@ -128,11 +126,7 @@ def _stopped(cell: Place, entry: Entry) -> str:
 
 
 def _special(actor: Actor, message: Any, intercept: Callable[[str, Any], None] | None, path: str) -> Any:
-    """Pykka's proxy messages, with Pykka's meaning."""
+    """Pykka's proxy messages."""
     if intercept is not None:
         intercept(path, message)
-    if message.__class__ is ProxyCall:
-        return get_attr_directly(actor, message.attr_path)(*message.args, **message.kwargs)
-    if message.__class__ is ProxyGetAttr:
-        return get_attr_directly(actor, message.attr_path)
-    return setattr(get_attr_directly(actor, message.attr_path[:-1]), message.attr_path[-1], message.value)
+    return actor.handle_proxy_message(message)

@@ -1,7 +1,8 @@
 """Mailboxes: a bounded deque that one actor takes from and everybody puts into, without a checkpoint in `put`.
 
-Counterpart: `ActorRef` puts, the receive loop (cell.py) takes. A mailbox belongs to the place, not to the incarnation: it survives
-restarts, and so does what is queued in it. The one signal slot (stop, failure) is looked at before every message: it goes ahead.
+Counterpart: `ActorRef` puts, the receive loop (loop.py) takes; entry.py has what is queued, mailbox_kinds.py the mailboxes that merge
+messages or carry context. A mailbox belongs to the place, not to the incarnation: it survives restarts, and so does what is queued in
+it. The one signal slot (stop, failure) is looked at before every message: it goes ahead.
 
 Rules: `put` never waits, and either keeps the message, raises, or makes it a dead letter; nothing is lost silently. After `close`
 every put raises `ActorDead`.
@@ -13,50 +14,20 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import trio
-from msgspec import Struct
-from pykka.messages import _ActorStop
 from trio.lowlevel import reschedule
 
+from actors.runtime.entry import CANCELLED, STOP_MESSAGES, Entry
 from actors.runtime.errors import ActorDead, MailboxFull
-from actors.runtime.events import Reason
 from actors.runtime.future import TrioFuture
+from actors.runtime.letters import Reason
 from actors.runtime.specs import MailboxPolicy, Overflow
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
 
-
-class Entry(Struct, gc=False, eq=False):
-    """One queued message. `at`: monotonic seconds of the put; `key`: what a newer message must match to replace it."""
-
-    message: Any
-    reply: TrioFuture[Any] | None
-    at: float
-    key: Hashable = None
-    task: Any = None
-    """The task that waits for room with it, while it stands in line."""
-    context: Any = None
-    """The teller's context variables, in a system that carries them."""
-
-
-class Cancelled:
-    """Stands in for a queued message that was withdrawn (the tick of a cancelled timer); the loop skips it."""
-
-
-CANCELLED = Cancelled()
-
-
-class StopRequest(Struct, frozen=True):
-    """Asks an actor to end after what was queued before it. `restartable`: the actor ended itself, its supervisor may start it anew."""
-
-    restartable: bool = False
-
-
-STOP_MESSAGES: Final = frozenset({StopRequest, _ActorStop})
-"""What ends an actor when it is its turn: ours, and Pykka's own for those who tell it directly."""
 
 _foreign_lock = threading.Lock()
 """Guards what other threads put; held for a few instructions."""
@@ -111,34 +82,28 @@ class Mailbox:
             self.waiter = None
             reschedule(task)
 
-    def put_keyed(self, message: Any, key: Hashable) -> None:
-        """Queue a message unless one with this key is queued already, which it then replaces in place (see `Actor.conflate`)."""
-        if self._index is None:
-            self._index = {}
-        queued = self._index.get(key)
-        if queued is not None and self.limit >= 0:
-            queued.message = self._conflated(queued.message, message)
-            return
-        entry = Entry(message, None, self._monotonic(), key)
+    def put_tick(self, message: Any, timer: Hashable) -> None:
+        """Queue a timer's message unless its last one still waits; with the timer as key, so that it can be withdrawn."""
+        if self._index is None or timer not in self._index:
+            self.put_entry(Entry(message, None, self._monotonic(), timer, context=self.carried()))
+
+    def put_entry(self, entry: Entry) -> None:
+        """As `put`, for an entry that is made already."""
         if len(self.queue) >= self.limit:
             self._put_at_limit(entry)
         else:
             self._append(entry)
-
-    def put_tick(self, message: Any, timer: Hashable) -> None:
-        """Queue a timer's message unless its last one still waits; with the timer as key, so that it can be withdrawn."""
-        if self._index is None or timer not in self._index:
-            entry = Entry(message, None, self._monotonic(), timer)
-            if len(self.queue) >= self.limit:
-                self._put_at_limit(entry)
-            else:
-                self._append(entry)
 
     def put_tail(self, message: Any, reply: TrioFuture[Any] | None) -> None:
         """Queue a message of the runtime's own (a stop), whatever the bound. Raises `ActorDead`."""
         if self.limit < 0:
             raise ActorDead(f"{self._cell.path} is stopped")
         self._append(Entry(message, reply, self._monotonic()))
+
+    def put_notice(self, message: Any, key: Hashable) -> None:
+        """Queue a message of the runtime's own that is not refused for want of room; dropped when this place is closed."""
+        if self.limit >= 0:
+            self._append(Entry(message, None, self._monotonic(), key))
 
     async def send(self, message: Any) -> None:
         """Queue a message, waiting for room in order of arrival. Raises `ActorDead`, also while waiting."""
@@ -150,7 +115,7 @@ class Mailbox:
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        entry = Entry(message, None, self._monotonic(), task=trio.lowlevel.current_task())
+        entry = Entry(message, None, self._monotonic(), task=trio.lowlevel.current_task(), context=self.carried())
         self._stand_in_line(entry)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -199,9 +164,6 @@ class Mailbox:
         self.high_water = max(self.high_water, len(self.queue))
         self._cell.overflowed()
 
-    def _conflated(self, queued: Any, message: Any) -> Any:
-        return self._cell.actor_class.conflate(queued, message)
-
     # --- putting from other threads -------------------------------------------------------------------------------
 
     def put_foreign(self, message: Any, reply: TrioFuture[Any] | None, token: trio.lowlevel.TrioToken) -> None:
@@ -219,7 +181,7 @@ class Mailbox:
             if waiting >= self.limit or (not replaces and waiting + len(self.queue) >= self.limit):
                 self.overflows += 1
                 raise MailboxFull(f"{self._cell.path} holds {self.limit} messages")
-            self._foreign.append((message, reply, self._context()))
+            self._foreign.append((message, reply, self.carried()))
         if waiting == 0:  # else somebody has asked the loop to come already
             try:
                 token.run_sync_soon(self.take_foreign)
@@ -241,8 +203,8 @@ class Mailbox:
                 reason = Reason.FULL if isinstance(error, MailboxFull) else Reason.DEAD
                 self.refuse(Entry(message, reply, 0.0), reason, error)
 
-    def _context(self) -> contextvars.Context | None:
-        """What travels with a message besides itself: nothing, but see `TracedMailbox`."""
+    def carried(self) -> contextvars.Context | None:
+        """The context variables that travel with a message of the caller's: none, but see `TracedMailbox`."""
         return None
 
     # --- taking --------------------------------------------------------------------------------------------------
@@ -266,6 +228,18 @@ class Mailbox:
         if queued is not None:
             queued.message = CANCELLED
             queued.key = None
+
+    def holds(self, key: Hashable) -> bool:
+        """Whether a message with this key is queued."""
+        return self._index is not None and key in self._index
+
+    def purge(self, key_type: type) -> None:
+        """Take every message whose key is of this type out of the queue."""
+        kept = [entry for entry in self.queue if not isinstance(entry.key, key_type)]
+        if len(kept) < len(self.queue):
+            self.queue.clear()
+            self.queue.extend(kept)
+            self._index = {entry.key: entry for entry in kept if entry.key is not None}
 
     def admit(self) -> None:
         """A message was taken: let the first in line in."""
@@ -299,6 +273,10 @@ class Mailbox:
         """Accept nothing from now on."""
         self.limit = -1
 
+    def reopen(self) -> None:
+        """After `close` and `drain`: accept messages again."""
+        self.limit = self.policy.capacity
+
     def drain(self) -> None:
         """After `close`: asks get `ActorDead`, tells become dead letters, those in line wake with `ActorDead`."""
         self.take_foreign()
@@ -324,52 +302,3 @@ class Mailbox:
                 entry.reply.deliver_error(error)
         elif entry.message.__class__ not in STOP_MESSAGES:
             self._cell.dead_letter(entry.message, reason)
-
-
-class ConflatingMailbox(Mailbox):
-    """A mailbox whose actor class names the key of each message; tells with the same key become one."""
-
-    __slots__ = ()
-
-    def put(self, message: Any, reply: TrioFuture[Any] | None = None) -> None:
-        """Queue a message, or merge it into the queued one with the same key. Asks are never merged: each needs its reply."""
-        if reply is None:
-            key = self._cell.actor_class.conflate_key(message)
-            if key is not None:
-                self.put_keyed(message, key)
-                return
-        Mailbox.put(self, message, reply)
-
-
-class TracedMailbox(Mailbox):
-    """A mailbox of a system with `trace_context`: each entry carries its teller's context variables."""
-
-    __slots__ = ()
-
-    def put(self, message: Any, reply: TrioFuture[Any] | None = None) -> None:
-        """As in any mailbox, with the context."""
-        super().put(message, reply)
-        if self.queue and self.queue[-1].context is None:
-            self.queue[-1].context = self._context()
-
-    def admit(self) -> None:
-        """As in any mailbox; what stood in line gets the context of the one who let it in, for want of its own."""
-        super().admit()
-        if self.queue and self.queue[-1].context is None:
-            self.queue[-1].context = self._context()
-
-    def _context(self) -> contextvars.Context | None:
-        return contextvars.copy_context()
-
-
-class TracedConflatingMailbox(TracedMailbox, ConflatingMailbox):
-    """Both; a merged message keeps the context of the first."""
-
-    __slots__ = ()
-
-
-def mailbox_class(*, keyed: bool, traced: bool) -> type[Mailbox]:
-    """The mailbox for an actor class that names keys or does not, in a system that carries context variables or does not."""
-    if traced:
-        return TracedConflatingMailbox if keyed else TracedMailbox
-    return ConflatingMailbox if keyed else Mailbox

@@ -13,19 +13,12 @@ from typing import Any, Final
 
 import trio
 
+from actors.runtime.trio_private import WAIT_TASK_RESCHEDULED, find
+
 Abort = Callable[[Any], trio.lowlevel.Abort]
 
 
-def _find_trap() -> Any:
-    """Trio's trap for a sleeping task, or None when this Trio has none of that name and shape."""
-    try:
-        from trio._core._traps import WaitTaskRescheduled  # noqa: PLC0415 - private: looked for, not relied upon
-    except ImportError:
-        return None
-    return WaitTaskRescheduled if getattr(WaitTaskRescheduled, "__match_args__", None) == ("abort_func",) else None
-
-
-_TRAP: Final = _find_trap()
+_TRAP: Final = find(WAIT_TASK_RESCHEDULED)
 
 
 @types.coroutine

@@ -1,6 +1,7 @@
 """`Place`: what is known and told of one path of the tree, whatever incarnation runs there.
 
-Counterpart: `Cell` (cell.py) adds the life of the incarnations; the loop (loop.py) counts into it; snapshot.py reads it.
+Counterpart: life.py adds how the incarnations run, cell.py how the place begins and ends; the loop (loop.py) counts into it, and
+snapshot.py reads it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from actors.runtime.actor import Actor
+from actors.runtime.entry import CANCELLED, STOP_MESSAGES, Cancelled, Entry
 from actors.runtime.errors import ActorCrashed, crash_of
-from actors.runtime.events import DeadLetter, EventKind, LifecycleEvent, Reason
+from actors.runtime.events import EventKind, LifecycleEvent
 from actors.runtime.failure import Failure, failure_of
 from actors.runtime.future import TrioFuture
 from actors.runtime.histogram import new_counts
+from actors.runtime.letters import DeadLetter, Reason
 from actors.runtime.log import say_error
-from actors.runtime.mailbox import CANCELLED, STOP_MESSAGES, Cancelled, Entry, Mailbox
+from actors.runtime.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from actors.runtime.actor import Actor
     from actors.runtime.system import System
 
 MESSAGE_TYPES_MAX: Final = 64
@@ -68,8 +71,6 @@ class Place:
     """The mailbox's `put`: one attribute less to look up for every message."""
 
     def __init__(self, system: System, path: str) -> None:
-        from actors.runtime.actor import Actor  # noqa: PLC0415 - actor.py imports this module
-
         self.system = system
         self.path = path
         self.actor_class: type[Actor] = Actor
@@ -132,7 +133,11 @@ class Place:
 
     def dead_letter(self, message: Any, reason: Reason) -> None:
         """Record that a message was not handled to its end."""
-        self.system.dead_letters.add(DeadLetter(self.system.clock.now(), self.path, type(message).__name__, reason))
+        letter = DeadLetter(self.system.clock.now(), self.path, type(message).__name__, reason)
+        if isinstance(message, self.actor_class.replayable):
+            self.system.dead_letters.keep(letter, message)
+        else:
+            self.system.dead_letters.add(letter)
 
     def crash_entry(self, entry: Entry, failure: Exception | None) -> None:
         """The message was in hand when the incarnation ended, by `failure` or by a kill: its asker is told, it is a dead letter."""
@@ -145,8 +150,8 @@ class Place:
             )
             entry.reply.deliver_error(crash)
 
-    def record_failure(self, failure: Exception) -> None:
-        """Count, keep, publish and log a failure, and end the message that was in hand with it."""
+    def record_failure(self, failure: Exception) -> int:
+        """Count, keep, publish and log a failure, and end the message that was in hand with it; the number of the crash."""
         entry, self.current = self.current, None
         message_type = None
         if entry is not None:
@@ -154,6 +159,7 @@ class Place:
             self.crash_entry(entry, failure)
         self.failed += 1
         self.last_failure = failure_of(failure, self.system.clock.now(), message_type)
+        crash = self.system.crashes.add(self.path, self.actor_class.__name__, self.incarnation, self.last_failure)
         self.publish(EventKind.FAILED, self.last_failure.type, message_type)
         say_error(
             "actor failed",
@@ -163,3 +169,4 @@ class Place:
             message_type=message_type,
             traceback=self.last_failure.traceback,
         )
+        return crash

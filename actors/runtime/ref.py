@@ -15,7 +15,9 @@ from pykka.messages import ProxySetAttr
 
 from actors.runtime.errors import ActorDead, MailboxFull, WouldBlock
 from actors.runtime.future import TrioFuture
+from actors.runtime.monitors import Terminated
 from actors.runtime.specs import Overflow
+from actors.runtime.threads import ThreadHost, shown_class
 
 if TYPE_CHECKING:
     from actors.runtime.cell import Cell
@@ -37,6 +39,11 @@ class ActorRef(pykka.ActorRef[Any]):
         return f"{self._cell.actor_class.__name__} ({self._cell.path})"
 
     @property
+    def cell(self) -> Cell:
+        """The place itself, for the runtime's own modules."""
+        return self._cell
+
+    @property
     def path(self) -> str:
         """The place: `/protector/pipeline/store`."""
         return self._cell.path
@@ -44,7 +51,7 @@ class ActorRef(pykka.ActorRef[Any]):
     @property
     def actor_class(self) -> Any:  # type: ignore[override]  # Pykka has plain attributes here and below; ours follow the place
         """The class of the actor in this place."""
-        return self._cell.actor_class
+        return shown_class(self._cell.actor_class)
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]  # as above
@@ -63,7 +70,8 @@ class ActorRef(pykka.ActorRef[Any]):
 
     def _actor_weakref(self) -> Any:  # type: ignore[override]  # Pykka has a weakref here; this is called like one
         """What Pykka's proxies look attributes up in: the present incarnation."""
-        return self._cell.actor
+        actor = self._cell.actor
+        return actor.inhabitant if isinstance(actor, ThreadHost) else actor
 
     def is_alive(self) -> bool:
         """Whether messages are accepted: the actor runs, starts, or waits for its restart."""
@@ -152,6 +160,19 @@ class ActorRef(pykka.ActorRef[Any]):
             except trio.RunFinishedError:
                 future.deliver(False)
         return future if on_loop or block is False else future.get(timeout=timeout)
+
+    async def wait_terminated(self) -> Terminated:
+        """Wait until the actor has ended for good, for code outside of actors (inside there is `context.watch`). Trio thread only.
+
+        Returns at once when it has already, or was never there.
+        """
+        future: TrioFuture[Terminated] = TrioFuture()
+        future.home = self._home
+        self._cell.add_watcher(future, future.deliver)
+        try:
+            return await future
+        finally:
+            self._cell.remove_watcher(future)
 
     def kill(self) -> None:
         """End the actor now, in the middle of whatever it does (its tasks are cancelled, `on_stop` does not run), for good."""

@@ -25,6 +25,7 @@ class RootSupervisor(Supervisor):
             super().exhausted(child, exit_)
             return
         self.start_errors[child.path] = exit_.error
+        self.cell.system.crashes.decide(exit_.crash, "give up")
         child.finish(ActorState.FAILED)
 
     def ended(self, child: Cell, exit_: Exit) -> None:
@@ -32,7 +33,11 @@ class RootSupervisor(Supervisor):
         super().ended(child, exit_)
         if child.initial and child not in self.spawned:
             self.start_errors[child.path] = exit_.error
-        if child in self.spawned:
+
+    def exited(self, child: Cell, exit_: Exit) -> None:
+        """As any supervisor; then what `System.spawn` started leaves the tree, however it ended."""
+        super().exited(child, exit_)
+        if child in self.spawned and child.over:
             self.forget(child)
 
     def forget(self, child: Cell) -> None:

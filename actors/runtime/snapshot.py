@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from actors.runtime.cell import Cell
 from actors.runtime.dynamic import DynamicSupervisor
+from actors.runtime.entry import Cancelled
 from actors.runtime.failure import Failure
 from actors.runtime.histogram import percentile_s
-from actors.runtime.mailbox import Cancelled
 from actors.runtime.place import MORE_TYPES, MoreTypes
 from actors.runtime.specs import Intensity
 from actors.runtime.states import ActorState
@@ -78,6 +78,12 @@ class ActorSnapshot(Struct, frozen=True):
     message_types: dict[str, int]
     last_failure: Failure | None
     children: tuple[ActorSnapshot, ...]
+    restart_type: str = "permanent"
+    """When it is started anew: permanent, transient, temporary."""
+    watchers: int = 0
+    """How many wait for its end."""
+    abandoned_threads: int = 0
+    """Of a threaded actor: threads of earlier incarnations that could not be stopped and still run."""
 
     def to_builtins(self) -> dict[str, Any]:
         """As plain dicts, lists, strings and numbers, ready for JSON; the time of a failure as RFC 3339, UTC."""
@@ -100,6 +106,11 @@ _NO_SAMPLES: Final = Percentiles(p50=0.0, p99=0.0)
 
 def snapshot_of(cell: Cell) -> ActorSnapshot:
     """The record of `cell` and of everything below it."""
+    return record_of(cell, tuple(snapshot_of(child) for child in (cell.children or {}).values()))
+
+
+def record_of(cell: Cell, children: tuple[ActorSnapshot, ...] = ()) -> ActorSnapshot:
+    """The record of `cell` alone, with these children: for pages that show a few of very many actors."""
     now = trio.current_time()
     running = cell.state is ActorState.RUNNING
     mailbox = cell.mailbox
@@ -114,7 +125,7 @@ def snapshot_of(cell: Cell) -> ActorSnapshot:
         actor=cell.actor_class.__name__,
         state=cell.state.value,
         strategy=_strategy(cell),
-        restarts=_restarts(cell, now),
+        restarts=restarts_of(cell, now),
         incarnation=cell.incarnation,
         uptime_s=round(now - cell.started_at, 3) if running and cell.started_at is not None else 0.0,
         retry_in_s=round(max(0.0, cell.retry_at - now), 3) if cell.state is ActorState.BACKOFF else None,
@@ -132,8 +143,16 @@ def snapshot_of(cell: Cell) -> ActorSnapshot:
         handling=handling,
         message_types=_message_types(cell),
         last_failure=cell.last_failure,
-        children=tuple(snapshot_of(child) for child in (cell.children or {}).values()),
+        children=children,
+        restart_type=cell.restart.value,
+        watchers=cell.watchers,
+        abandoned_threads=_abandoned_threads(cell),
     )
+
+
+def _abandoned_threads(cell: Cell) -> int:
+    fence = cell.system.fences.get(cell.path) if cell.system.fences else None
+    return fence.abandoned if fence is not None else 0
 
 
 def _strategy(cell: Cell) -> str | None:
@@ -145,7 +164,8 @@ def _strategy(cell: Cell) -> str | None:
     return str(spec.strategy.value)
 
 
-def _restarts(cell: Cell, now: float) -> RestartsSnapshot:
+def restarts_of(cell: Cell, now: float) -> RestartsSnapshot:
+    """The restarts of this place that still count, and its supervisor's allowance. `now`: on Trio's clock."""
     if cell.parent is None:
         return ROOT_RESTARTS
     intensity: Intensity = cell.parent.args[-1].intensity

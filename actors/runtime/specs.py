@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from pykka import ThreadingActor
 
 if TYPE_CHECKING:
     import random
@@ -90,10 +91,13 @@ STOP_TIMEOUT_S = 5.0
 
 
 class Child(Struct, frozen=True):
-    """One actor of a supervisor: `actor_class(*args, **kwargs)` is made anew for every incarnation."""
+    """One actor of a supervisor: `actor_class(*args, **kwargs)` is made anew for every incarnation.
+
+    A `pykka.ThreadingActor` may stand here as well, for work that must block: see threads.py.
+    """
 
     name: str
-    actor_class: type[Actor]
+    actor_class: type[Actor | ThreadingActor]
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
     restart: Restart = Restart.PERMANENT

@@ -40,6 +40,8 @@ class Exit(Struct, frozen=True):
 
     kind: ExitKind
     error: Exception | None = None
+    crash: int | None = None
+    """The number of the crash, if it was one (see crashes.py)."""
 
 
 class StopMode(enum.Enum):

@@ -44,6 +44,8 @@ class Supervisor(Actor):
         self.backoff: Backoff = spec.backoff
         self.restarts: deque[float] = deque()
         self._closing = False
+        self.operated: set[Cell] = set()
+        """Children that an operator stops or restarts at the moment."""
         self._changed: trio.Event | None = None
         self._group: trio.CancelScope | None = None
         self._group_from = 0
@@ -52,6 +54,20 @@ class Supervisor(Actor):
     def cell(self) -> Cell:
         """The place of this supervisor."""
         return self._cell
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is ending: nothing is started any more."""
+        return self._closing
+
+    @property
+    def regrouping(self) -> bool:
+        """Whether a group restart is under way."""
+        return self._group is not None
+
+    def child_of(self, name: str) -> Cell | None:
+        """The child of this name."""
+        return (self._cell.children or {}).get(name)
 
     def children(self) -> list[Cell]:
         """The places of its children, in the order of their start."""
@@ -69,14 +85,18 @@ class Supervisor(Actor):
             except Exception as error:  # noqa: BLE001 - raised again below, outside the nursery, so that it is not wrapped
                 failure = error
             finally:
-                self._closing = True
-                if self._group is not None:
-                    self._group.cancel()
+                self.to_be_cancelled()
             final = kind is ExitKind.SHUTDOWN and cell.stop_mode is not StopMode.RESTART
             await self.stop_children(StopMode.FINAL if final else StopMode.RESTART)
         if failure is not None:
             raise failure
         return kind
+
+    def to_be_cancelled(self) -> None:
+        """From now on no child is started, and the end of one is no reason for anything."""
+        self._closing = True
+        if self._group is not None:
+            self._group.cancel()
 
     async def on_start(self) -> None:
         """Start the children in order, each after the one before is up."""
@@ -126,7 +146,7 @@ class Supervisor(Actor):
         elif not self.may_restart(child, exit_):
             self.exhausted(child, exit_)
         else:
-            self._restart(child)
+            self._restart(child, exit_)
         self.notify()
 
     def _expected(self, child: Cell, exit_: Exit) -> None:
@@ -144,6 +164,7 @@ class Supervisor(Actor):
 
     def ended(self, child: Cell, exit_: Exit) -> None:
         """`child` is over and stays so."""
+        self._cell.system.crashes.decide(exit_.crash, "stop")
         child.finish(ActorState.FAILED if exit_.kind is ExitKind.FAILED else ActorState.STOPPED)
 
     def may_restart(self, child: Cell, exit_: Exit) -> bool:
@@ -158,6 +179,7 @@ class Supervisor(Actor):
 
     def exhausted(self, child: Cell, exit_: Exit) -> None:
         """More restarts than the intensity allows: give up, and leave the decision to the supervisor above."""
+        self._cell.system.crashes.decide(exit_.crash, "escalate")
         child.state = ActorState.FAILED
         self.escalate(child, exit_)
 
@@ -165,6 +187,9 @@ class Supervisor(Actor):
         """Fail with `Escalated`."""
         failure = Escalated(f"{self._cell.path} gave up on {child.path}")
         failure.__cause__ = exit_.error
+        below = exit_.error.crashes if isinstance(exit_.error, Escalated) else ()
+        failure.crashes = (*below, exit_.crash) if exit_.crash is not None else below
+        self._cell.system.crashes.escalated(failure.crashes, self._cell.path)
         self._cell.publish(EventKind.ESCALATED, child.last_failure.type if child.last_failure else None)
         say_error("supervisor gave up", path=self._cell.path, child=child.path)
         self._cell.mailbox.post(failure)
@@ -178,8 +203,9 @@ class Supervisor(Actor):
         child.attempts += 1
         return self.backoff.delay_s(child.attempts, self._cell.system.rng)
 
-    def _restart(self, child: Cell) -> None:
+    def _restart(self, child: Cell, exit_: Exit) -> None:
         delay_s = self.next_delay_s(child)
+        self._cell.system.crashes.decide(exit_.crash, "backoff" if delay_s > 0.0 else "restart", delay_s)
         self.back_off(child, delay_s)
         if self.strategy is Strategy.ONE_FOR_ONE:
             child.retry_timer = self._cell.system.timers.add(delay_s, lambda _: self._retry(child))
@@ -188,9 +214,15 @@ class Supervisor(Actor):
         first = 0 if self.strategy is Strategy.ONE_FOR_ALL else children.index(child)
         if self._group is not None:
             self._group.cancel()
-            first = min(first, self._group_from)
+            first = min(first, self._first_down(children))
         self._group, self._group_from = trio.CancelScope(), first
         self.nursery.start_soon(self._regroup, self._group, children[first:], delay_s)
+
+    def _first_down(self, children: list[Cell]) -> int:
+        """Where the group restart under way still has work: at its first child that is not up again. Those before stay (as in OTP)."""
+        down = (ActorState.BACKOFF, ActorState.STARTING)
+        rest = range(self._group_from, len(children))
+        return next((index for index in rest if children[index].state in down), len(children))
 
     def back_off(self, child: Cell, delay_s: float) -> None:
         """`child` waits for its restart from now on."""
@@ -260,7 +292,7 @@ class Supervisor(Actor):
             await self._gone(child)
         if child.active:
             say_warning("actor killed", path=child.path, stop_timeout_s=child.stop_timeout_s)
-            child.scope.cancel()
+            child.cancel()
             with trio.move_on_after(KILL_GRACE_S if math.isfinite(child.stop_timeout_s) else math.inf):
                 await self._gone(child)
 

@@ -10,7 +10,7 @@ KeyboardInterrupt in an actor) cancels the body of the `async with`, and is rais
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,27 +20,24 @@ from msgspec import Struct
 from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell
 from actors.runtime.clock import Clock, SystemClock
-from actors.runtime.dynamic import Dynamic, DynamicSupervisor
+from actors.runtime.crashes import Crashes, CrashStatistics
+from actors.runtime.current import CURRENT
 from actors.runtime.errors import StartFailed, SystemFailed, origin
-from actors.runtime.events import DeadLetters, DeadLetterStatistics, EventStream, Subscription
+from actors.runtime.events import EventStream, Subscription
 from actors.runtime.failure import types_of
 from actors.runtime.future import TrioFuture
 from actors.runtime.home import current_home
+from actors.runtime.letters import DeadLetters, DeadLetterStatistics
+from actors.runtime.operations import Operations
 from actors.runtime.ref import ActorRef
 from actors.runtime.root import RootSupervisor
 from actors.runtime.snapshot import ActorSnapshot, snapshot_of
-from actors.runtime.specs import (
-    Child,
-    DynamicSpec,
-    Intensity,
-    Restart,
-    Spec,
-    SupervisorSpec,
-    check_name,
-)
+from actors.runtime.specs import Child, Intensity, Restart, Spec, SupervisorSpec
+from actors.runtime.stacks import stack_of, stacks_of
 from actors.runtime.states import ActorState, Exit, ExitKind, StopMode
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.timers import Timers, TimerStatistics
+from actors.runtime.trio_private import check_trio
 
 Intercept = Callable[[str, Any], None]
 """Called with (path, message) before each handling; what it raises is raised in the handler's place."""
@@ -50,23 +47,6 @@ STOP_TIMEOUT_S: Final = 25.0
 
 ROOT_INTENSITY: Final = Intensity(max=3, within_s=60.0)
 """The root's own intensity; on purpose not the default of the supervisors below it."""
-
-_current: trio.lowlevel.RunVar[System | None] = trio.lowlevel.RunVar("actors.runtime.system")
-
-
-def current_system() -> System:
-    """The system that was opened last in this Trio loop, for `Actor.start`; from worker threads of Trio's too."""
-    if not trio.lowlevel.in_trio_run():
-        try:
-            return trio.from_thread.run_sync(current_system)
-        except RuntimeError:
-            raise RuntimeError(
-                "no system is open here: use `async with open_system(...)`, and start from within"
-            ) from None
-    system = _current.get(None)
-    if system is None:
-        raise RuntimeError("no system is open: use `async with open_system(...)`, and start from within")
-    return system
 
 
 def open_system(
@@ -97,15 +77,18 @@ def open_system(
 
 
 class SystemStatistics(Struct, frozen=True):
-    """Places (paths that were named), lifecycle events by kind since the start, dead letters, timers."""
+    """Places (paths that were named), lifecycle events by kind since the start, dead letters, timers, crashes, abandoned threads."""
 
     places: int
     events: dict[str, int]
     dead_letters: DeadLetterStatistics
     timers: TimerStatistics
+    crashes: CrashStatistics
+    threads_abandoned: int
+    """Ever; those that still run are counted at their place (`ActorSnapshot.abandoned_threads`)."""
 
 
-class System:
+class System(Operations):
     """See `open_system`. All methods are for the Trio thread, unless they say otherwise."""
 
     def __init__(
@@ -119,42 +102,44 @@ class System:
         stop_timeout_s: float = STOP_TIMEOUT_S,
         trace_context: bool = False,
     ) -> None:
-        self.name = check_name(name)
+        super().__init__(name)
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.intercept = intercept
         self.trace_context = trace_context
         self.rng = random.Random(seed)  # noqa: S311 - jitter, nothing to guess
         self.timers = Timers()
         self.events = EventStream()
-        self.dead_letters = DeadLetters()
+        self.dead_letters = DeadLetters(tell=self.tell)
+        self.crashes = Crashes()
+        self.threads_abandoned = 0
+        self.heeds_signals = False
         self._intensity = intensity
         self._stop_timeout_s = stop_timeout_s
-        self._cells: dict[str, Cell] = {}
-        self._dynamics: dict[str, Dynamic] = {}
         self._fatal: BaseException | None = None
         self._spawned = 0
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        check_trio()
         self.home = current_home()
-        self._previous = _current.get(None)
-        _current.set(self)
+        self._previous = CURRENT.get(None)
+        CURRENT.set(self)
         self._stopped = trio.Event()
         self._up = trio.Event()
         self._manager = trio.open_nursery()
-        nursery = await self._manager.__aenter__()
+        self._nursery = await self._manager.__aenter__()
         root_spec = SupervisorSpec(self.name, intensity=self._intensity)
         self._root = Cell(self, f"/{self.name}")
         self._root.furnish(None, RootSupervisor, (root_spec,), {}, Restart.TEMPORARY, self._stop_timeout_s)
         self._root.children = {}
         self._cells[self._root.path] = self._root
         self._shield = trio.CancelScope(shield=True)
-        self._timer_scope = trio.CancelScope(shield=True)
+        self._beside: list[trio.CancelScope] = []
         self._body = trio.CancelScope()
         self._root.prepare()
-        nursery.start_soon(self._run_timers, name="timers")
-        nursery.start_soon(self._run_root, name=self._root.path)
+        self.beside(self.timers.run)
+        self._nursery.start_soon(self._run_root, name=self._root.path)
         with trio.CancelScope(shield=True):  # a nursery is open already, so this has to come to its end
             await self._up.wait()
         self._body.__enter__()
@@ -166,17 +151,29 @@ class System:
         swallowed = bool(self._body.__exit__(exc_type, exc, traceback))
         with trio.CancelScope(shield=True):
             await self.stop()
-        self._timer_scope.cancel()
+        for scope in self._beside:
+            scope.cancel()
         self.events.close()
-        _current.set(self._previous)
+        CURRENT.set(self._previous)
         await self._manager.__aexit__(None, None, None)
         if self._fatal is not None:
             raise self._fatal
         return swallowed
 
-    async def _run_timers(self) -> None:
-        with self._timer_scope:
-            await self.timers.run()
+    def beside(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Run a task of the runtime's own beside the actors, until the last of them has ended. It must not raise."""
+        scope = trio.CancelScope(shield=True)
+        self._beside.append(scope)
+
+        async def run() -> None:
+            with scope:
+                await async_fn(*args)
+
+        self._nursery.start_soon(run, name=getattr(async_fn, "__qualname__", None))
+
+    def tasks(self) -> frozenset[trio.lowlevel.Task]:
+        """The tasks of the system's own: the root's, and those beside the actors."""
+        return self._nursery.child_tasks
 
     async def _run_root(self) -> None:
         with self._shield:
@@ -204,6 +201,11 @@ class System:
             future.deliver(None)
         return future
 
+    def cancel(self) -> None:
+        """End everything now: the body and every actor are cancelled, `on_stop` does not run. `stop` is the orderly way."""
+        self._body.cancel()
+        self._shield.cancel()
+
     async def wait_stopped(self) -> None:
         """Wait until the system is stopped, by whomever."""
         await self._stopped.wait()
@@ -217,8 +219,9 @@ class System:
         Raises `StartFailed` when one does not come up within its supervisor's intensity; what was started by this call before it
         stays up. ValueError when a path is taken.
         """
-        cells = [self._furnish(self._root, spec) for spec in specs]
         root = self._root_actor()
+        self.check_free(self._root.path, specs)
+        cells = [self.furnish(self._root, spec) for spec in specs]
         for index, cell in enumerate(cells):
             root.spawn(cell)
             await root.settled(cell)
@@ -238,7 +241,7 @@ class System:
             return trio.from_thread.run_sync(lambda: self.spawn(actor_class, *args, **kwargs))
         self._spawned += 1
         child = Child(f"{actor_class.__name__}-{self._spawned}", actor_class, args, kwargs, restart=Restart.TEMPORARY)
-        cell = self._furnish(self._root, child)
+        cell = self.furnish(self._root, child)
         root = self._root_actor()
         root.spawned.add(cell)
         try:
@@ -255,50 +258,19 @@ class System:
             raise RuntimeError("the system is stopped")
         return root
 
-    def _furnish(self, parent: Cell, spec: Spec) -> Cell:
-        """Register what `spec` describes below `parent`, without starting it."""
-        path = f"{parent.path}/{check_name(spec.name)}"
-        cell = self._cells.get(path)
-        if cell is None:
-            cell = self._cells[path] = Cell(self, path)
-        elif cell.parent is not None:
-            raise ValueError(f"{path} exists already")
-        if isinstance(spec, Child):
-            cell.furnish(parent, spec.actor_class, spec.args, spec.kwargs, spec.restart, spec.stop_timeout_s)
-        elif isinstance(spec, DynamicSpec):
-            dynamic = self.dynamic(path)
-            cell.furnish(parent, DynamicSupervisor, (dynamic, spec), {}, spec.restart, float("inf"))
-            dynamic.furnish(cell, spec)
-        else:
-            cell.furnish(parent, Supervisor, (spec,), {}, spec.restart, float("inf"))
-            cell.children = {}
-            for child in spec.children:
-                self._furnish(cell, child)
-        if parent.children is not None:
-            parent.children[cell.name] = cell
-        return cell
-
     # --- looking -----------------------------------------------------------------------------------------------------
-
-    def ref(self, path: str) -> ActorRef:
-        """The ref of the place at `path`, also before it is part of a tree (telling it then raises `ActorDead`)."""
-        cell = self._cells.get(path)
-        if cell is None:
-            if not path.startswith(f"/{self.name}/"):
-                raise ValueError(f"paths of this system begin with /{self.name}/")
-            cell = self._cells[path] = Cell(self, path)
-            cell.vacate()
-        return cell.ref
-
-    def dynamic(self, path: str) -> Dynamic:
-        """The children by key of the dynamic supervisor at `path`, also before it is part of a tree."""
-        if path not in self._dynamics:
-            self._dynamics[path] = Dynamic(self, path)
-        return self._dynamics[path]
 
     def snapshot(self) -> ActorSnapshot:
         """The tree at this moment."""
         return snapshot_of(self._root)
+
+    def stack(self, path: str) -> str:
+        """The live stack of one actor, of its tasks beside the loop and of its thread: text, see stacks.py. Raises `UnknownPath`."""
+        return stack_of(self.cell(path))
+
+    def stacks(self) -> str:
+        """The tree with every actor's stack, as SIGUSR1 prints it: bounded, with a count of what is left out."""
+        return stacks_of(self._root)
 
     def statistics(self) -> SystemStatistics:
         """Counts of the system as a whole."""
@@ -307,6 +279,8 @@ class System:
             events={kind.value: count for kind, count in self.events.counts.items()},
             dead_letters=self.dead_letters.statistics(),
             timers=self.timers.statistics(),
+            crashes=self.crashes.statistics(),
+            threads_abandoned=self.threads_abandoned,
         )
 
     def subscribe(self, capacity: int = 1000) -> Subscription:
@@ -314,30 +288,6 @@ class System:
         return self.events.subscribe(capacity)
 
     # --- for the runtime's own modules ---------------------------------------------------------------------------------
-
-    def make_ref(self, cell: Cell) -> ActorRef:
-        """The one ref of a place."""
-        return ActorRef(cell)
-
-    def register(self, cell: Cell) -> None:
-        """A dynamic child joined the tree."""
-        self._cells[cell.path] = cell
-
-    def unregister(self, cell: Cell) -> None:
-        """A dynamic child left the tree."""
-        if self._cells.get(cell.path) is cell:
-            del self._cells[cell.path]
-
-    def finished(self, cell: Cell) -> None:
-        """A place is closed for good: if it was a dynamic child's, it leaves the tree."""
-        dynamic = self._dynamics.get(cell.parent.path) if cell.parent is not None else None
-        if dynamic is not None:
-            dynamic.remove(cell)
-
-    def supervisor_of(self, cell: Cell) -> Any:
-        """Who is told of the end of `cell`: its parent's actor; the system itself for the root and where there is none."""
-        parent = cell.parent
-        return parent.actor if parent is not None and parent.actor is not None else self
 
     def notify(self) -> None:
         """As a supervisor: the root is up, or it is over."""
@@ -352,6 +302,7 @@ class System:
 
     def exited(self, cell: Cell, exit_: Exit) -> None:
         """The root is over."""
+        self.crashes.decide(exit_.crash, "give up")
         cell.finish(ActorState.FAILED if exit_.error is not None else ActorState.STOPPED)
         if exit_.error is not None:
             failure = SystemFailed(f"{self.name} gave up: {types_of(exit_.error)}")

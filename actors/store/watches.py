@@ -30,7 +30,7 @@ WatchId = tuple[str, float, int]
 
 def watch_id(read: Read) -> WatchId:
     """What tells this watch from the others of its observation."""
-    return (read.audit_id, read.at, read.uri_hash)
+    return (read.audit_id, read.sent_at or read.at, read.uri_hash)
 
 
 class Watch(Struct, frozen=True, gc=False, array_like=True):

@@ -15,7 +15,7 @@ import trio
 from actors.runtime import Actor, Child, DynamicSpec, MailboxPolicy, open_system
 from tests.bench.measure import Measure, best_in_turn
 
-TELLS, ASKS, IDLE = 100_000, 5_000, 100_000
+TELLS, ASKS, IDLE, STARTS = 100_000, 5_000, 100_000, 2_000
 
 
 class _Counting:
@@ -63,6 +63,61 @@ def _thread_tells() -> float:
     spent = time.perf_counter() - start
     ref.stop()
     return spent
+
+
+async def _foreign_tells() -> float:
+    """From another thread to an actor on the loop."""
+    async with open_system("bench") as system:
+        await system.start(Child("counter", _Trio))
+        ref, done = system.ref("/bench/counter"), trio.Event()
+
+        def tell() -> None:
+            for _ in range(TELLS):
+                ref.tell(1)
+            ref.tell(done.set)
+
+        start = time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, tell)
+            await done.wait()
+        return time.perf_counter() - start
+
+
+async def _trio_starts() -> float:
+    """Started one after the other as in Pykka, by `Actor.start`, each with its `on_start`, until the last one answers."""
+    async with open_system("bench") as system:
+        start = time.perf_counter()
+        refs = [_Trio.start() for _ in range(STARTS)]
+        await refs[-1].ask(1)
+        spent = time.perf_counter() - start
+        assert len(system.snapshot().children) == STARTS
+    return spent
+
+
+def _thread_starts() -> float:
+    start = time.perf_counter()
+    refs = [_Thread.start() for _ in range(STARTS)]
+    refs[-1].ask(1)
+    spent = time.perf_counter() - start
+    stops = [ref.stop(block=False) for ref in refs]
+    for stop in stops:
+        stop.get()
+    return spent
+
+
+async def _traced_tells(traced: bool) -> float:
+    """Tells with or without the teller's context variables."""
+    async with open_system("bench", trace_context=traced) as system:
+        await system.start(Child("counter", _Trio))
+        ref, done = system.ref("/bench/counter"), trio.Event()
+        start = time.perf_counter()
+        for _ in range(TELLS // 1000):
+            for _ in range(1000):
+                ref.tell(1)
+            await trio.lowlevel.checkpoint()
+        ref.tell(done.set)
+        await done.wait()
+        return time.perf_counter() - start
 
 
 async def _trio_asks(at_once: int) -> float:
@@ -129,6 +184,15 @@ def measures() -> Iterator[Measure]:
     ours, theirs = best_in_turn(lambda: trio.run(_trio_tells), _thread_tells)
     how = f"{TELLS:,} messages to one actor from its own loop (yielding every 1,000) / from another thread; metrics on; best of 5"
     yield Measure("runtime.tell", TELLS / ours, "1/s", how, "ThreadingActor", theirs / ours, ">= 2", theirs / ours >= 2)
+    ours, theirs = best_in_turn(lambda: trio.run(_foreign_tells), _thread_tells)
+    how = f"{TELLS:,} messages from another thread to one actor on the loop; metrics on; best of 5"
+    yield Measure("runtime.tell.cross_thread", TELLS / ours, "1/s", how, "ThreadingActor", theirs / ours)
+    plain, traced = best_in_turn(lambda: trio.run(_traced_tells, False), lambda: trio.run(_traced_tells, True))
+    how = f"{TELLS:,} messages from its own loop, each with its teller's context variables (trace_context); best of 5"
+    yield Measure("runtime.tell.traced", TELLS / traced, "1/s", how, "without them", plain / traced)
+    ours, theirs = best_in_turn(lambda: trio.run(_trio_starts), _thread_starts, rounds=3)
+    how = f"{STARTS:,} actors by Actor.start, until the last one answers; best of 3"
+    yield Measure("runtime.start", STARTS / ours, "1/s", how, "ThreadingActor", theirs / ours)
     for at_once in (1, 10):
         ours, theirs = best_in_turn(lambda n=at_once: trio.run(_trio_asks, n), lambda n=at_once: _thread_asks(n))
         how = f"{ASKS:,} asks, {at_once} asker(s) at a time; metrics on; best of 5"

@@ -23,7 +23,7 @@ from actors.runtime import (
     VirtualClock,
     open_system,
 )
-from actors.runtime.events import DEAD_LETTERS_MAX
+from actors.runtime.letters import DEAD_LETTERS_MAX
 
 CANARY = "canary-5f2b"
 
@@ -84,6 +84,9 @@ def test_snapshot_has_what_the_api_shows() -> None:
                 "retry_in_s": None,
                 "mailbox": {"depth": 1, "capacity": 1000, "high_water": 2, "overflows": 0, "oldest_s": 0.5},
                 "handled": 3,
+                "restart_type": "permanent",
+                "watchers": 0,
+                "abandoned_threads": 0,
                 "failed": 1,
                 "handling": {"message_type": "str", "for_s": 0.5},
                 "message_types": {"str": 4, "bytes": 1},
