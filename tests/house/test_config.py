@@ -58,6 +58,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("BEHAVIOR_ADDR", "0.0.0.0:9444", "PROTECTOR_BEHAVIOR_TOKEN"),
         ("DASHBOARD_ADDR", "0.0.0.0:8080", "PROTECTOR_VIEWER_TOKEN"),
         ("TLS_CERT", "/x", "PROTECTOR_TLS_KEY"),
+        ("ACTOR_ACTIONS", "1", "PROTECTOR_OPERATOR_TOKEN"),
+        ("ACTOR_ACTIONS", "on", "0 or 1"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(variable: str, value: str, says: str) -> None:
