@@ -24,6 +24,7 @@ from hypercorn.protocol.events import EndBody, Request
 from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.utils import filter_pseudo_headers
 
+from web.listener.frames import Frames
 from web.listener.http2_answers import Http2Answers
 from web.listener.request import Inbox, RequestStream, origin_form
 
@@ -52,6 +53,7 @@ class Http2(Http2Answers):
         self.connection = h2.connection.H2Connection(
             config=h2.config.H2Configuration(client_side=False, header_encoding=None)
         )
+        self.connection.incoming_buffer = Frames(server=True)
         self.connection.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
