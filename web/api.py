@@ -155,7 +155,7 @@ async def _events(sources: Sources) -> Response:
 
 
 def add_api(app: QuartTrio, sources: Sources) -> None:
-    """Adds the routes under /api."""
+    """Adds the routes under /api, but for the actors' own (actors/runtime/watch)."""
 
     @app.get("/api/chains")
     async def api_chains() -> Response:
@@ -172,11 +172,6 @@ def add_api(app: QuartTrio, sources: Sources) -> None:
     @app.get("/api/evidence")
     async def api_evidence() -> Response:
         return await _evidence(sources)
-
-    @app.get("/api/actors")
-    async def api_actors() -> Response:
-        no_parameters(pairs_of(request.query_string))
-        return json_answer({"actors": sources.actors()})
 
     @app.get("/api/status")
     async def api_status() -> Response:

@@ -16,9 +16,11 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from actors.runtime.watch import Actions, watch_system
 from web.api import add_api, json_answer, refusal
 from web.gate import FORM_MAX_BYTES, Access, Gate
 from web.metrics import CONTENT_TYPE, Metrics
+from web.operators import NO_ACTIONS
 from web.pages import Pages
 from web.params import BadParameter
 from web.shown import STATIC, environment
@@ -60,8 +62,8 @@ class _Dashboard(QuartTrio):
         )
 
 
-def make_dashboard(sources: Sources, access: Access) -> QuartTrio:
-    """The application. `access` says who may see it and under which Host names."""
+def make_dashboard(sources: Sources, access: Access, actions: Actions = NO_ACTIONS) -> QuartTrio:
+    """The application. `access` says who may see it and under which Host names, `actions` what an operator may do to actors."""
     app = _Dashboard("web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = FORM_MAX_BYTES
     app.config["BODY_TIMEOUT"] = 10
@@ -70,6 +72,7 @@ def make_dashboard(sources: Sources, access: Access) -> QuartTrio:
     pages = Pages(sources, environment(), signed_in=access.credentials is not None)
     pages.add_to(app)
     add_api(app, sources)
+    watch_system(app, sources.system, events_at="/api/events", actions=actions, layout=pages.actors_frame)
     _add_public(app, sources, access)
     _add_static(app)
     _add_errors(app, pages)
@@ -152,6 +155,6 @@ def _add_errors(app: QuartTrio, pages: Pages) -> None:
 
 _WORDS: Final = {
     404: "There is nothing at this address.",
-    405: "Only GET and HEAD: nothing can be changed here.",
+    405: "This address is not for that method: what is shown is read with GET and HEAD.",
     500: "That was our mistake; the log has it.",
 }

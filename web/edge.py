@@ -28,6 +28,7 @@ from web.lag import LoopLag
 from web.listener import BoundSocket, Limits
 from web.listener.actor import STOP_TIMEOUT_S, ListenerActor
 from web.listener.request import App
+from web.operators import NO_ACTIONS, actions_of
 from web.sources import Sources
 from web.tls import ServerTls
 
@@ -135,12 +136,18 @@ class Edge:
             lag=self.lag.statistics,
             has_cluster=settings.cluster != "none",
         )
+        upkeep: list[Callable[[float], object]] = [] if tokens is None else [_ending_sessions(tokens, access)]
+        actions = NO_ACTIONS
+        if settings.actor_actions:
+            operators = _tokens(settings, "dashboard", "OPERATOR")
+            actions = actions_of(operators, self._system.clock.now)
+            upkeep.append(operators.refresh)
         return self._listener(
             "dashboard",
             bound,
-            make_dashboard(sources, access),
+            make_dashboard(sources, access, actions),
             tls=(lambda: self._context(with_client_ca=False)) if is_tls else lambda: None,
-            upkeep=((_ending_sessions(tokens, access),) if tokens is not None else ()) + self._tls_upkeep(),
+            upkeep=(*upkeep, *self._tls_upkeep()),
             statistics=lambda: (),
             limits=DASHBOARD_LIMITS,
         )
@@ -193,6 +200,7 @@ def check_tokens(settings: Settings) -> None:
         ("audit", "INGEST", settings.audit_addr is not None),
         ("behavior", "BEHAVIOR", settings.behavior_addr is not None),
         ("dashboard", "VIEWER", settings.viewer_token is not None or settings.viewer_token_file is not None),
+        ("dashboard", "OPERATOR", settings.actor_actions),
     )
     for listener, name, is_wanted in wanted:
         if is_wanted:

@@ -1,7 +1,8 @@
-"""The dashboards: chains, one chain, evidence, actors, one actor. Rendered here, whole without scripts; reading only.
+"""The dashboards: chains, one chain, evidence, and the frame of the actors' pages. Rendered here, whole without scripts; reading only.
 
 Every panel has four honest states: there, empty with the reason and the next command, stale, and unanswered with a hint: a part
-that does not answer never takes the page with it. Counterparts: web/shown.py and web/templates/ (how), web/sources.py (what).
+that does not answer never takes the page with it. Counterparts: web/shown.py and web/templates/ (how), web/sources.py (what),
+actors/runtime/watch (the actors' pages themselves).
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from quart_trio import QuartTrio
 
 from actors.engine.queries import LIMIT_DEFAULT, BadCursor, ChainPage, ChainsQuery, ChainView
 from actors.evidence.times import rfc3339
+from actors.runtime.watch import EVENT_NAMES, Page, totals_of
 from web.params import EXPOSURES, NO_SUCH_CURSOR, SIGNALS, BadParameter, chains_query, evidence_query, pairs_of
 from web.shown import ago, link, since, until
 from web.sources import Sources, Unanswered, feed_of
-from web.tree_rows import BY_KEY_SHOWN_MAX, find, load_of, row_of, rows_of
 
 __all__ = ["Pages"]
 
 PAGE_LIMIT: Final = LIMIT_DEFAULT
 """Rows of a list on one page."""
+EVENT_NAMES_SHOWN: Final = (
+    "chain.corroborated", "chain.expired", "read.unexplained", "evidence.new", *EVENT_NAMES, "stream.missed",
+)  # fmt: skip
+"""Names on /api/events that bring an open page anew."""
 
 T = TypeVar("T")
 
@@ -67,14 +72,6 @@ class Pages:
         async def evidence_page() -> Response:
             return await self.evidence()
 
-        @app.get("/actors")
-        async def actors_page() -> Response:
-            return await self.actors()
-
-        @app.get("/actors/<path:path>")
-        async def actor_page(path: str) -> Response:
-            return await self.actor(f"/{path}")
-
     async def chains(self) -> Response:
         """The first glance, then the chains."""
         filters, pairs = _filters()
@@ -89,7 +86,7 @@ class Pages:
         store = await got.get(self._sources.store_status())
         engine = await got.get(self._sources.engine_status())
         cluster = await got.get(self._sources.cluster_status())
-        load = load_of(self._sources.actors())
+        load = await totals_of(self._sources.system)
         return self._page(
             "chains.html",
             503 if page is None else 200,
@@ -156,59 +153,52 @@ class Pages:
             **_paging("/evidence", filters, query.cursor, page.next_cursor if page else None),
         )
 
-    async def actors(self) -> Response:
-        """The tree."""
-        return await self._actors(self._sources.actors(), None, BY_KEY_SHOWN_MAX)
-
-    async def actor(self, path: str) -> Response:
-        """One actor and what is under it."""
-        node = find(self._sources.actors(), path)
-        if node is None:
-            return self.problem(
-                404, "No such actor", "An account's actor is there while something of its account is live."
-            )
-        return await self._actors([node], node, BY_KEY_SHOWN_MAX * 10)
+    async def actors_frame(self, page: Page) -> str:
+        """A page of the actors' own in the frame of all pages (see `actors.runtime.watch.Layout`)."""
+        got = Gathered()
+        return self._text(
+            "actors.html",
+            got,
+            store=await got.get(self._sources.store_status()),
+            here="/actors" if page.here == "tree" else "/actors/",
+            live=page.live,
+            title=page.title,
+            json_link=page.json_link,
+            page=page,
+        )
 
     def problem(self, status: int, heading: str, words: str) -> Response:
         """A page that says why there is no other."""
         return self._page(
-            "problem.html", status, Gathered(), store=None, here="", title=heading, heading=heading, words=words
+            "problem.html",
+            status,
+            Gathered(),
+            store=None,
+            here="",
+            live=False,
+            title=heading,
+            heading=heading,
+            words=words,
         )
 
     def login(self, target: str, wrong: str) -> str:
         """The login page; `target`: where to go after it."""
         return self._templates.get_template("login.html").render(target=target, wrong=wrong)
 
-    async def _actors(self, tree: list[dict[str, Any]], node: dict[str, Any] | None, shown_max: int) -> Response:
-        got = Gathered()
-        rows, known = rows_of(tree, shown_max)
-        parts = node["path"].split("/")[1:-1] if node else []
-        crumbs = [("/actors", "Actors")] if node else []
-        crumbs += [("/actors/" + "/".join(parts[: i + 1]), part) for i, part in enumerate(parts)]
-        return self._page(
-            "actors.html",
-            200,
-            got,
-            store=await got.get(self._sources.store_status()),
-            here="/actors" if node is None else "/actors/",
-            title=row_of(node)["name"] if node else "Actors",
-            json_link="/api/actors",
-            node=row_of(node) if node else None,
-            crumbs=crumbs,
-            rows=rows,
-            shown=len(rows),
-            known=known,
-            shown_max=shown_max,
-        )
-
     async def _count(self, **filters: Any) -> int | None:
         page = await self._sources.chains(ChainsQuery(limit=1, **filters))
         return page.total if isinstance(page, ChainPage) else None
 
-    def _page(self, template: str, status: int, got: Gathered, *, store: Any, here: str, **values: Any) -> Response:
+    def _page(self, template: str, status: int, got: Gathered, **values: Any) -> Response:
+        answer = Response(self._text(template, got, **values), status, content_type="text/html; charset=utf-8")
+        if status == 503:
+            answer.headers["Retry-After"] = "2"
+        return answer
+
+    def _text(self, template: str, got: Gathered, *, store: Any, here: str, live: bool = True, **values: Any) -> str:
         now = self._sources.clock.now()
         feed = None if store is None else feed_of(store.last_batch_at, now, self._sources.feed_silent_after_s)
-        text = self._templates.get_template(template).render(
+        return self._templates.get_template(template).render(
             now=now,
             now_text=rfc3339(now),
             ago=lambda at: ago(at, now),
@@ -217,7 +207,8 @@ class Pages:
             feed=feed,
             store=store,
             here=here,
-            live=template != "problem.html",
+            live=live,
+            event_names=" ".join(EVENT_NAMES_SHOWN),
             signed_in=self._signed_in,
             cluster=self._sources.cluster_name,
             version=self._sources.version,
@@ -226,10 +217,6 @@ class Pages:
             all_signals=SIGNALS,
             **values,
         )
-        answer = Response(text, status, content_type="text/html; charset=utf-8")
-        if status == 503:
-            answer.headers["Retry-After"] = "2"
-        return answer
 
 
 def _filters() -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -69,7 +69,7 @@ class Tree(Protocol):
     """What is needed of the actor system."""
 
     def snapshot(self) -> Any:
-        """The tree of actors as a frozen record with `to_builtins()`."""
+        """The tree of actors as a frozen record with `to_builtins()`; a real system tells more (see actors/runtime/watch)."""
         ...
 
 
