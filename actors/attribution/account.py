@@ -62,7 +62,6 @@ class AccountActor(Actor):
         self._pages: list[AccountChanges] = []
         """Of an answer that has more."""
         self._timer: Timer | None = None
-        self._wake_at = 0.0
         self._unanswered = 0
 
     @classmethod
@@ -179,17 +178,21 @@ class AccountActor(Actor):
         self._leave_or_wait()
 
     def _leave_or_wait(self) -> None:
-        """Leaves when nothing is held; else looks again when the last of it will have ended."""
-        if not self._state.holds_any and self.context.retire():
+        """Leaves when nothing is held; else looks again when the last of it will have ended.
+
+        The store says of every end; the look is for a store that was not there to say so. So one that comes too early does no harm,
+        and one that is set already is left as it is.
+        """
+        if self._state.holds_any:
+            if self._timer is not None:
+                return
+        elif self.context.retire():
             return
         now = self.context.clock.now()
         end = self._state.end(now)
         wake_at = now + LOOK_S if end is None else end + LINGER_S
         if self._timer is not None:
-            if self._wake_at <= wake_at:
-                return  # it will look in time, and see then that there is more; most changes only move the end away
             self._timer.cancel()
-        self._wake_at = wake_at
         self._timer = self.context.after(wake_at - now, _Wake())
 
     def statistics(self) -> AccountStatistics:

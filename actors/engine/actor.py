@@ -129,18 +129,25 @@ class EngineActor(Actor):
         self.context.ref.tell(ClusterMoved())
         self.context.after(RESEND_AFTER_S, _AskAgain())
 
-    async def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any) -> Any:
         """News changes the engine; questions are answered as of now."""
+        if message.__class__ is EvidenceChanged:  # nearly all of them, and nothing of it waits
+            self._evidence(message)
+            return self._took()
         answer = self._answer(message)
-        if answer is NotImplemented:
-            answer = None
-            await self._take(message)
-            self._put_off += 1
-            if self.context.backlog and self._put_off < FOLLOW_UP_EVERY:
-                return None
+        if answer is not NotImplemented:
+            self._put_off = 0
+            self._follow_up()
+            return answer
+        return self._take(message)
+
+    def _took(self) -> None:
+        """Follows up on news, once for many that wait."""
+        self._put_off += 1
+        if self._put_off < FOLLOW_UP_EVERY and self.context.backlog:
+            return
         self._put_off = 0
         self._follow_up()
-        return answer
 
     def _answer(self, message: Any) -> Any:
         now = self.context.clock.now()
@@ -160,8 +167,6 @@ class EngineActor(Actor):
 
     async def _take(self, message: Any) -> None:
         match message:
-            case EvidenceChanged():
-                self._evidence(message)
             case ClusterMoved():
                 await self._pull()
             case EvidenceComplete(accounts=accounts):
@@ -176,6 +181,7 @@ class EngineActor(Actor):
                 self._ask_again()
             case _:
                 raise TypeError(f"the engine takes no {type(message).__name__}")
+        self._took()
 
     # --- news ---
 

@@ -69,7 +69,7 @@ class ParserActor(Actor):
             )
         self._bodies += 1
         self._events += batch.events
-        self._reads += sum(not read.ends_only for read in batch.reads)
+        self._reads += len(batch.reads) - sum([read.ends_only for read in batch.reads])
         self._errors += batch.error is not None
         return batch
 

@@ -22,6 +22,7 @@ TEXT_LEN_MAX: Final = 512
 """Longest free text (user agent) that is kept; the rest is cut off (design 2.1)."""
 ACCOUNTS_MAX: Final = 16_384
 SCOPES_MAX: Final = 32_768
+NAMESPACES_MAX: Final = 16_384
 HOLDERS_MAX: Final = 32_768
 TEXTS_MAX: Final = 8_192
 
@@ -53,7 +54,7 @@ def _account(username: str) -> Account | None:
 
 def _scope(names: tuple[str | None, str | None]) -> Scope | None:
     namespace, name = names
-    if (namespace and not is_namespace_name(namespace)) or (name and not is_object_name(name)):
+    if (namespace and not namespaces[namespace]) or (name and not is_object_name(name)):
         return None
     return Scope(namespace or None, name or None)
 
@@ -65,6 +66,8 @@ def _holder(extra: tuple[Texts, Texts, Texts]) -> Holder | None:
     return Holder(PodClaim(pod or None, uid or None) if pod or uid else None, node or None)
 
 
+namespaces: Final[Memo[str, bool]] = Memo(is_namespace_name, NAMESPACES_MAX, lambda text, _: len(text) <= LABEL_MAX)
+"""Whether a text is the name of a namespace: many Secrets are in one."""
 accounts: Final[Memo[str, Account | None]] = Memo(
     _account, ACCOUNTS_MAX, lambda username, _: len(username) <= USERNAME_LEN_MAX
 )
@@ -87,6 +90,7 @@ def memo_statistics() -> dict[str, MemoStatistics]:
     """The figures of this module's memos by name."""
     return {
         "accounts": accounts.statistics(),
+        "namespaces": namespaces.statistics(),
         "scopes": scopes.statistics(),
         "holders": holders.statistics(),
         "texts": texts.statistics(),

@@ -108,6 +108,8 @@ class Ledger:
             if read.verb == "watch" and self._is_over(read, overlay):
                 continue
             key, _, entry = found
+            if entry is not None and not entry.lingers_until and entry.observation.live_until > now:
+                continue  # as `would_light` would say, without the call
             if would_light(read, now, key, entry) and (read.account, key) not in overlay.lit:
                 overlay.lit.add((read.account, key))
                 new += 1

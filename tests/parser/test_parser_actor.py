@@ -50,7 +50,7 @@ def test_every_body_is_answered_and_large_ones_off_the_loop(body: bytes, in_thre
 def test_the_statistics_add_up() -> None:
     """Over a good body, a poisoned one and garbage."""
     _, statistics = run(asked, SMALL, raw_list(b"7", *[SMALL] * 0), b"garbage", real_time=True)
-    expected = (3, 2, 1, 1, {"accounts", "scopes", "holders", "texts", "reasons"})
+    expected = (3, 2, 1, 1, {"accounts", "namespaces", "scopes", "holders", "texts", "reasons"})
     assert expected == (
         statistics.bodies,
         statistics.events,

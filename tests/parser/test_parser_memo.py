@@ -48,4 +48,4 @@ def test_hostile_texts_are_never_kept() -> None:
 
 def test_the_memos_of_names_say_how_full_they_are() -> None:
     """One figure each."""
-    assert sorted(memo_statistics()) == ["accounts", "holders", "scopes", "texts"]
+    assert sorted(memo_statistics()) == ["accounts", "holders", "namespaces", "scopes", "texts"]
