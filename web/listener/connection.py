@@ -21,6 +21,7 @@ from hypercorn.utils import parse_socket_addr
 
 from web.listener.http1 import Http1
 from web.listener.http2 import Http2
+from web.listener.records import drained
 from web.listener.request import App
 from web.listener.setup import Setup
 from web.listener.transport import Transport
@@ -151,6 +152,8 @@ class Connection:
                     return
                 if not data:
                     return
+                if isinstance(self._stream, trio.SSLStream):
+                    data = drained(self._stream, data, RECEIVE_BYTES)
                 await protocol.handle(RawData(bytes(data)))
 
     async def _end(self) -> None:
