@@ -24,7 +24,7 @@ from hypercorn.protocol.events import EndBody, Request
 from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.utils import filter_pseudo_headers
 
-from web.listener.frames import Frames
+from web.listener.frame_buffer import Frames
 from web.listener.http2_answers import Http2Answers
 from web.listener.request import Inbox, RequestStream, origin_form
 

@@ -8,7 +8,7 @@ import h2.events
 import pytest
 from hyperframe.frame import DataFrame
 
-from web.listener.frames import Frames
+from web.listener.frame_buffer import Frames
 
 
 def received(connection: h2.connection.H2Connection, body: bytes) -> list[h2.events.Event]:
