@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import trio
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from actors.engine.queries import EngineStatus
+from actors.runtime import ActorSnapshot, MailboxSnapshot
+from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
 from web.events import HubStatistics
 from web.families import WORD, bounded, counter, gauge, of_records
 from web.lag import LagStatistics
@@ -27,13 +30,11 @@ if TYPE_CHECKING:
     from actors.cluster.queries import ClusterStatus
     from actors.store import StoreStatus
 
-__all__ = ["CACHE_S", "CONTENT_TYPE", "DYNAMIC_PARENTS", "Facts", "Metrics", "holds_by_key"]
+__all__ = ["CACHE_S", "CONTENT_TYPE", "Facts", "Metrics", "actors_of"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 CACHE_S: Final = 1.0
-"""An answer serves for so long: anybody may ask, and a snapshot of many actors has its price."""
-DYNAMIC_PARENTS: Final = frozenset({"accounts"})
-"""Actors whose children are named by what others choose (an account's namespace and name); DynamicSupervisors are all such."""
+"""An answer serves for so long: anybody may ask, and a look at many actors has its price."""
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Facts:
     store: StoreStatus | None
     engine: EngineStatus | None
     cluster: ClusterStatus | None
-    actors: list[dict[str, Any]]
+    actors: Actors
     hub: HubStatistics
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
@@ -81,7 +82,7 @@ class Metrics:
             store=await _or_none(sources.store_status()),
             engine=await _or_none(sources.engine_status()),
             cluster=await _or_none(sources.cluster_status()),
-            actors=sources.actors(),
+            actors=await actors_of(sources.system),
             hub=sources.hub.statistics(),
             sessions=self._sessions() if self._sessions is not None else None,
             listeners=sources.listeners(),
@@ -205,73 +206,94 @@ def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:
     yield gauge("cluster_malformed_objects", "Objects of the source that were left out.", cluster.malformed)
 
 
-_ACTOR_GAUGES: Final = (
-    ("mailbox_depth", "Messages that wait; of actors put together, the fullest.", ("mailbox", "depth")),
-    ("mailbox_capacity", "How many can wait.", ("mailbox", "capacity")),
-    ("mailbox_high_water", "The most that ever waited.", ("mailbox", "high_water")),
-    ("mailbox_oldest_seconds", "How long the oldest has waited.", ("mailbox", "oldest_s")),
-)
-_ACTOR_COUNTERS: Final = (
-    ("mailbox_overflows", "Messages over a mailbox's bound.", ("mailbox", "overflows")),
-    ("messages_handled", "Messages handled.", ("handled",)),
-    ("messages_failed", "Messages whose handling failed.", ("failed",)),
-)
+class Actors(Struct, frozen=True):
+    """The actors: every lasting one, and those by key put together under their supervisor's path and a star."""
+
+    lasting: list[ActorSnapshot]
+    together: dict[str, Together]
 
 
-def _actors(tree: list[dict[str, Any]]) -> Iterator[Metric]:
+class Together(Struct):
+    """Many actors as one: the greatest of what each has."""
+
+    known: int = 0
+    running: int = 0
+    depth: int = 0
+    capacity: int = 0
+    high_water: int = 0
+    oldest_s: float = 0.0
+
+    def add(self, glance: Glance) -> None:
+        """One more."""
+        self.known += 1
+        self.running += glance.state == "running"
+        self.depth = max(self.depth, glance.depth)
+        self.capacity = max(self.capacity, glance.capacity)
+        self.high_water = max(self.high_water, glance.high_water)
+        self.oldest_s = max(self.oldest_s, glance.oldest_s)
+
+
+async def actors_of(system: HasSnapshot) -> Actors:
+    """Looks at all of them; lets others run in between, since there may be very many by key."""
+    reader = reader_of(system)
+    lasting: list[ActorSnapshot] = []
+    together: dict[str, Together] = {}
+    waiting = [reader.root()]
+    while waiting:
+        place = waiting.pop()
+        record = reader.record(place)
+        lasting.append(record)
+        if not reader.is_keyed(place):
+            waiting.extend(reader.children(place))
+            continue
+        many = Together()
+        for number, child in enumerate(reader.children(place), 1):
+            many.add(reader.glance(child))
+            if number % SLICE == 0:
+                await trio.lowlevel.checkpoint()
+        if many.known:
+            together[f"{record.path}/*"] = many
+    return Actors(sorted(lasting, key=lambda record: record.path), together)
+
+
+def _actors(actors: Actors) -> Iterator[Metric]:
     """Gauges of every actor, those of actors by key put together by the greatest; counters only of the lasting ones.
 
     (An actor by key goes and takes its counts with it: a sum over those that are there would fall.)
     """
-    static, together = _grouped(tree)
-    for name, text, path in _ACTOR_GAUGES:
+    gauges: tuple[tuple[str, str, Callable[[MailboxSnapshot | Together], float]], ...] = (
+        ("mailbox_depth", "Messages that wait; of actors put together, the fullest.", lambda box: box.depth),
+        ("mailbox_capacity", "How many can wait.", lambda box: box.capacity),
+        ("mailbox_high_water", "The most that ever waited.", lambda box: box.high_water),
+        ("mailbox_oldest_seconds", "How long the oldest has waited.", lambda box: box.oldest_s),
+    )
+    counters: tuple[tuple[str, str, Callable[[ActorSnapshot], float]], ...] = (
+        ("mailbox_overflows", "Messages over a mailbox's bound.", lambda actor: actor.mailbox.overflows),
+        ("messages_handled", "Messages handled.", lambda actor: actor.handled),
+        ("messages_failed", "Messages whose handling failed.", lambda actor: actor.failed),
+        ("actor_restarts", "Starts after the first.", lambda actor: max(0, actor.incarnation - 1)),
+    )
+    for name, text, of_box in gauges:
         family = GaugeMetricFamily(f"protector_{name}", text, labels=["actor"])
-        for label, nodes in (*((label, [node]) for label, node in static), *together.items()):
-            family.add_metric([label], max(_at(node, path) for node in nodes))
+        for actor in actors.lasting:
+            family.add_metric([actor.path], of_box(actor.mailbox))
+        for label, many in actors.together.items():
+            family.add_metric([label], of_box(many))
         yield family
-    for name, text, steps in _ACTOR_COUNTERS:
+    for name, text, of_actor in counters:
         total = CounterMetricFamily(f"protector_{name}", text, labels=["actor"])
-        for label, node in static:
-            total.add_metric([label], _at(node, steps))
+        for actor in actors.lasting:
+            total.add_metric([actor.path], of_actor(actor))
         yield total
-    restarts = CounterMetricFamily("protector_actor_restarts", "Starts after the first.", labels=["actor"])
     running = GaugeMetricFamily("protector_actors_running", "Actors that run.", labels=["actor"])
     known = GaugeMetricFamily("protector_actors", "Actors, in any state.", labels=["actor"])
-    for label, node in static:
-        restarts.add_metric([label], max(0, int(node["incarnation"]) - 1))
-    for label, nodes in (*((label, [node]) for label, node in static), *together.items()):
-        running.add_metric([label], sum(node["state"] == "running" for node in nodes))
-        known.add_metric([label], len(nodes))
-    yield from (restarts, running, known)
-
-
-def _grouped(tree: list[dict[str, Any]]) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
-    """Static actors with their paths, and those by key under their parent's path and a star."""
-    static: list[tuple[str, dict[str, Any]]] = []
-    together: dict[str, list[dict[str, Any]]] = {}
-    waiting = list(tree)
-    while waiting:
-        node = waiting.pop()
-        path = str(node["path"])
-        static.append((path, node))
-        if holds_by_key(node):
-            if node["children"]:
-                together[f"{path}/*"] = node["children"]
-        else:
-            waiting.extend(node["children"])
-    return sorted(static, key=lambda pair: pair[0]), together
-
-
-def holds_by_key(node: dict[str, Any]) -> bool:
-    """Whether this actor's children are started by key, so that their names are not ours."""
-    return node["actor"] == "DynamicSupervisor" or str(node["path"]).rpartition("/")[2] in DYNAMIC_PARENTS
-
-
-def _at(node: dict[str, Any], path: tuple[str, ...]) -> float:
-    value: Any = node
-    for name in path:
-        value = value[name]
-    return float(value or 0)
+    for actor in actors.lasting:
+        running.add_metric([actor.path], actor.state == "running")
+        known.add_metric([actor.path], 1)
+    for label, many in actors.together.items():
+        running.add_metric([label], many.running)
+        known.add_metric([label], many.known)
+    yield from (running, known)
 
 
 def _faces(facts: Facts) -> Iterator[Metric]:

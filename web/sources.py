@@ -170,11 +170,6 @@ class Sources:
         """The state of the feed now. Unanswered."""
         return feed_of((await self.store_status()).last_batch_at, self.clock.now(), self.feed_silent_after_s)
 
-    def actors(self) -> list[dict[str, Any]]:
-        """The tree of actors as in `/api/actors`."""
-        tree = self.system.snapshot().to_builtins()
-        return tree if isinstance(tree, list) else [tree]
-
 
 async def _ask(ref: Askable, question: Any, part: str) -> Any:
     try:

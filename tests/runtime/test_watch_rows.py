@@ -46,7 +46,7 @@ class Tree:
         return place.below
 
     def glance(self, place: Place) -> Glance:
-        return Glance(place.path, "Thing", place.state, place.depth, 10, place.restarts, 0, 0, place.depth)
+        return Glance(place.path, "Thing", place.state, place.depth, 10, place.restarts, 0, 0, place.depth, 0.0)
 
     def is_keyed(self, place: Place) -> bool:
         return place.keyed

@@ -39,8 +39,3 @@ def test_other_errors_are_ours():
     sources = w.made_up(store=w.Ref({StoreStatusQuery: ZeroDivisionError()}))
     with pytest.raises(ZeroDivisionError):
         run(sources.store_status)
-
-
-def test_tree_from_its_root():
-    """The tree is a list of roots, ready for JSON."""
-    assert [root["path"] for root in w.made_up().actors()] == ["/protector"]

@@ -39,6 +39,8 @@ class Glance(Struct, frozen=True, gc=False):
     failed: int
     overflows: int
     high_water: int
+    oldest_s: float
+    """How long the oldest message has waited."""
 
     @property
     def name(self) -> str:
@@ -121,6 +123,7 @@ class SystemReader:
             place.failed,
             mailbox.overflows,
             mailbox.high_water,
+            mailbox.oldest_s(place.system.clock.monotonic()) if mailbox.queue else 0.0,
         )
 
     def record(self, place: Cell) -> ActorSnapshot:
@@ -195,6 +198,7 @@ class SnapshotReader:
             place.failed,
             box.overflows,
             box.high_water,
+            box.oldest_s,
         )
 
     def record(self, place: ActorSnapshot) -> ActorSnapshot:
