@@ -56,7 +56,8 @@ def test_actors_by_key_are_put_together():
     """Actors of accounts are one series with the fullest of them, and none of their names is there."""
     full = msgspec.structs.replace(w.node("/x").mailbox, depth=7)
     base = "/protector/pipeline/accounts"
-    accounts = w.node(base, (w.node(f"{base}/app.a", mailbox=full), w.node(f"{base}/app.b")))
+    by_key = (w.node(f"{base}/app.a", mailbox=full), w.node(f"{base}/app.b"))
+    accounts = w.node(base, by_key, actor="DynamicSupervisor")
     found = scrape(w.made_up(system=w.Tree(w.node("/protector", (accounts,)))))
     assert found["protector_mailbox_depth", (f"{base}/*",)] == 7
     assert found["protector_actors", (f"{base}/*",)] == 2
