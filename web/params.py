@@ -133,5 +133,5 @@ _COMMON: Final[dict[str, Callable[[str], Any]]] = {
     "limit": _limit,
     "cursor": _cursor,
 }
-_CHAINS: Final = {"corroborated": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
+_CHAINS: Final = {"corroborated": _flag, "open": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
 _EVIDENCE: Final = _COMMON

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from sortedcontainers import SortedDict
 
+from actors.engine.expected import Entry as ExpectedEntry
 from actors.engine.exposure import UNEXPOSED, Exposure, PodShape
 from actors.engine.light import Light
 from actors.engine.secrets import SecretName
@@ -34,7 +35,7 @@ from actors.grants import Grant
 PODS_SHOWN_MAX: Final = 100
 """Names of pods in a chain's entry, the first by name."""
 BURST_SECRETS: Final = 20
-"""So many distinct Secrets of one account in the window are a burst (design 3, Signals)."""
+"""So many distinct Secrets of one account in the window are a burst, where nothing else is set (design 3, Signals)."""
 
 Reach = Literal["rbac-granted", "mounted"]
 ChainKey = tuple[ObjectName, ObjectName, Scope]
@@ -124,12 +125,17 @@ class AccountNode:
     """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
 
     __slots__ = (
-        "_mentioned", "_rows", "_ways", "account", "by_secret", "collections", "current", "entries", "fickle_before",
-        "grants", "has_tombstones", "heard", "items", "known_grants", "lighting", "unnamed",
+        "_mentioned", "_rows", "_ways", "account", "burst_secrets", "by_secret", "collections", "current", "entries", "expected",
+        "fickle_before", "grants", "has_tombstones", "heard", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
-    def __init__(self, account: Account) -> None:
+    def __init__(
+        self, account: Account, expected: tuple[ExpectedEntry, ...] = (), burst_secrets: int = BURST_SECRETS
+    ) -> None:
         self.account = account
+        self.expected = expected
+        """What its reads are expected to be."""
+        self.burst_secrets = burst_secrets
         self.entries: dict[Workload, Entry] = {}
         self.grants: tuple[Grant, ...] = ()
         self.current: dict[ChainKey, Grant] = {}
@@ -199,14 +205,14 @@ class AccountNode:
     @property
     def burst(self) -> bool:
         """Whether so many distinct Secrets were read that it is a signal."""
-        return len(self.by_secret) >= BURST_SECRETS
+        return len(self.by_secret) >= self.burst_secrets
 
 
 class Chain:
     """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
 
-    __slots__ = ("alone", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope", "structural",
-                 "told")  # fmt: skip
+    __slots__ = ("alone", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "open", "removed", "scope",
+                 "structural", "told")  # fmt: skip
 
     def __init__(self, number: int, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> None:
         self.number = number
@@ -224,6 +230,8 @@ class Chain:
         """What `Item.provers` is for evidence that proves this one chain only."""
         self.lit = False
         """As of the last look at the clock."""
+        self.open = False
+        """Lit by evidence that no entry of the expected readers speaks for: a finding."""
         self.light: Light | None = None
         self.told: Told | None = None
         """What was said when it was lit."""
@@ -268,7 +276,7 @@ class Item:
     """One live piece of evidence inside the engine."""
 
     __slots__ = (
-        "account", "counted", "disagreed", "edges", "evidence", "explained", "explained_at", "held_open", "judge_at",
+        "account", "counted", "disagreed", "edges", "evidence", "expected", "explained", "explained_at", "held_open", "judge_at",
         "named_grants", "number", "provers", "reported", "second", "steady",
     )  # fmt: skip
 
@@ -278,6 +286,8 @@ class Item:
         self.evidence = evidence
         self.edges: EdgesOf = NO_EDGES
         """What it lights, and until when; None: as long as it lives. Replaced, never changed."""
+        self.expected: str | None = None
+        """Why it is expected; None: it is not."""
         self.explained: bool | None = None
         self.explained_at = 0.0
         """The event time of the read that a grant covered."""

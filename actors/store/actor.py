@@ -32,6 +32,7 @@ from actors.messages import (
 )
 from actors.runtime import Actor, ActorDead, MailboxFull, MailboxPolicy, Timer
 from actors.store.followers import Followers
+from actors.store.history import REACH_S
 from actors.store.journal import Journal
 from actors.store.ledger import Ledger
 from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
@@ -93,12 +94,18 @@ class StoreActor(Actor):
         ttl_s: float = 300.0,
         capacity: int = 100_000,
         history_days: float = 90.0,
+        first_read_after_s: float = REACH_S,
     ) -> None:
-        """`ttl_s`: how long a read is live; `capacity`: live observations; `history_days`: how long unseen history is kept."""
+        """`ttl_s`: how long a read is live; `capacity`: live observations; `history_days`: how long unseen history is kept.
+
+        `first_read_after_s`: how far history has to reach back before a read is called the first.
+        """
         super().__init__()
         self._journal = journal
         self._router = router
-        self._ledger = Ledger(ttl_s, capacity, history_days, epoch=0, tally=journal.tally)
+        self._ledger = Ledger(
+            ttl_s, capacity, history_days, epoch=0, tally=journal.tally, first_read_after_s=first_read_after_s
+        )
         self._senders = journal.tally.senders
         self._announced: set[str] = set()
         self._timer: Timer | None = None
