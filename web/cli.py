@@ -101,21 +101,28 @@ def demo(*, once: bool, example: str) -> None:
     type=FILE,
     help="Snapshot of the cluster; several in order of time.",
 )
+@click.option(
+    "--expected",
+    type=click.Path(exists=True, path_type=Path),
+    help="Readers that are expected: a file, or a folder of them.",
+)
 @click.option("--output", type=click.Choice(["table", "json", "jsonl", "sarif"]), default="table", show_default=True)
-def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], output: str) -> None:
-    """Run recorded audit logs through the same core, on event time. Exit 1 if any chain was corroborated."""
+def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | None, output: str) -> None:
+    """Run recorded audit logs through the same core, on event time. Exit 1 if any chain was corroborated by a read that is not expected."""
+    from actors.engine.expected import BadExpected
+    from web.expected_file import load_expected
     from web.replay import ReplayError, run_replay, write_replay
 
     configure("console")
-    if output == "sarif":
-        fail("SARIF is not available in this version; use --output json")
     try:
-        result = run_replay(logs, clusters)
+        result = run_replay(logs, clusters, load_expected(expected))
+    except BadExpected as error:
+        fail(f"--expected: {error}")
     except ReplayError as error:
         fail(str(error))
     else:
         write_replay(result, output, sys.stdout)
-        sys.exit(1 if result.corroborated else 0)
+        sys.exit(1 if result.open else 0)
 
 
 @cli.command()
