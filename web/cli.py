@@ -121,7 +121,7 @@ def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | 
     except ReplayError as error:
         fail(str(error))
     else:
-        write_replay(result, output, sys.stdout)
+        write_replay(result, output, sys.stdout, clusters)
         sys.exit(1 if result.open else 0)
 
 

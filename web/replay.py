@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import IO, Final, TextIO, cast
 
@@ -28,6 +29,7 @@ from actors.store.history import History
 from actors.store.window import Window
 from web.ask import chain_rows, table
 from web.logs import escaped, logger
+from web.sarif import sarif_of, write_sarif
 from web.snapshots import model_of
 
 TTL_S: Final = 1e11
@@ -180,9 +182,13 @@ def _some_lines(opened: IO[bytes]) -> Iterator[bytes]:
 # --- writing -----------------------------------------------------------------------------------------------------------------
 
 
-def write_replay(result: Replay, output: str, out: TextIO) -> None:
-    """The result on `out`: one JSON document, one JSON line a lit chain and piece of evidence, or tables."""
-    if output == "json":
+def write_replay(result: Replay, output: str, out: TextIO, snapshots: Sequence[Path] = ()) -> None:
+    """The result on `out`: one JSON document, one JSON line a lit chain and piece of evidence, SARIF, or tables."""
+    if output == "sarif":
+        loose = [piece for piece in result.evidence if not piece.chains]
+        names = [path.name for path in snapshots]
+        out.write(write_sarif(sarif_of(result.corroborated, loose, installed_version("kube-protector"), names)) + "\n")
+    elif output == "json":
         out.write(msgspec.json.encode(result).decode() + "\n")
     elif output == "jsonl":
         lines: Iterable[tuple[str, Struct]] = [("chain", c) for c in result.corroborated]
@@ -191,5 +197,7 @@ def write_replay(result: Replay, output: str, out: TextIO) -> None:
     else:
         drops = ", ".join(f"{reason} {n}" for reason, n in sorted(result.dropped.items())) or "none"
         out.write(escaped(f"{result.events} events, {result.reads} reads; dropped: {drops}") + "\n")
-        out.write(f"{len(result.corroborated)} of {len(result.chains)} chains corroborated\n")
+        out.write(f"{len(result.corroborated)} of {len(result.chains)} chains corroborated")
+        quiet = len(result.corroborated) - len(result.open)
+        out.write(f", {quiet} of them by expected readers only\n" if quiet else "\n")
         table(chain_rows([msgspec.to_builtins(chain) for chain in result.corroborated]), out)
