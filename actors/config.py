@@ -227,7 +227,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("CLUSTER_NAME", _text, "the cluster's name in the flip log and the pages", "NAME"),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
     Setting("EXPECTED", Path, "a YAML file of the readers that are expected", "FILE"),
-    Setting("BURST_SECRETS", _whole(2, 10**6), "so many distinct Secrets of one account in the window are a burst", "N"),
+    Setting(
+        "BURST_SECRETS", _whole(2, 10**6), "so many distinct Secrets of one account in the window are a burst", "N"
+    ),
     Setting(
         "FIRST_READ_AFTER_S",
         _seconds(0, 1e9),

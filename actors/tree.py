@@ -100,7 +100,12 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
                 "engine",
                 EngineActor,
                 (cluster, router, announcer, parts.ended),
-                {"memory_s": memory_s, "on_evidence": parts.on_evidence, "expected": parts.expected, "burst_secrets": parts.burst_secrets},
+                {
+                    "memory_s": memory_s,
+                    "on_evidence": parts.on_evidence,
+                    "expected": parts.expected,
+                    "burst_secrets": parts.burst_secrets,
+                },
             ),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
@@ -113,5 +118,9 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
 
 
 def _window(parts: Parts) -> dict[str, Any]:
-    return {"ttl_s": parts.ttl_s, "capacity": parts.max_observations, "history_days": parts.history_days,
-            "first_read_after_s": parts.first_read_after_s}
+    return {
+        "ttl_s": parts.ttl_s,
+        "capacity": parts.max_observations,
+        "history_days": parts.history_days,
+        "first_read_after_s": parts.first_read_after_s,
+    }

@@ -1,8 +1,8 @@
 """`protector serve`: pipeline and listeners composed into one system, from the settings to the exit code.
 
 Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. In order: the
-tokens, the sockets, the cluster file, the expected readers, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound, a
-second one at once; SIGUSR1 shows every actor with its stack on stderr.
+tokens, the sockets, the cluster file, the expected readers, the journal, the certificate, the actors. SIGTERM and SIGINT drain and
+stop within a bound, a second one at once; SIGUSR1 shows every actor with its stack on stderr.
 """
 
 from __future__ import annotations

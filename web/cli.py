@@ -108,7 +108,7 @@ def demo(*, once: bool, example: str) -> None:
 )
 @click.option("--output", type=click.Choice(["table", "json", "jsonl", "sarif"]), default="table", show_default=True)
 def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | None, output: str) -> None:
-    """Run recorded audit logs through the same core, on event time. Exit 1 if any chain was corroborated by a read that is not expected."""
+    """Run recorded audit logs through the same core, on event time. Exit 1 if a read that is not expected lit a chain."""
     from actors.engine.expected import BadExpected
     from web.expected_file import load_expected
     from web.replay import ReplayError, run_replay, write_replay
@@ -135,15 +135,54 @@ def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | 
     metavar="FILE|-",
     help="One JSON query a line; one JSON answer a line, in order.",
 )
-def access(clusters: tuple[Path, ...], account: str | None, secret: str | None, queries: Any) -> None:
-    """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC."""
+@click.option("--unused", is_flag=True, help="What is granted and was not used in so many days. Exit 1 if anything is.")
+@click.option(
+    "--narrowest", is_flag=True, help="The narrowest roles that cover what was used, as YAML for kubectl diff."
+)
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="How far back use counts [default: 30; narrowest: all]."
+)
+@click.option("--log", "logs", multiple=True, type=FILE, help="Recorded audit logs that say what was used.")
+@click.option("--server", metavar="URL", help="A running protector whose history says what was used.")
+@click.option("--token-file", type=FILE, help="Its viewer token.")
+@click.option("--ca", type=FILE, help="CA of its certificate.")
+def access(
+    clusters: tuple[Path, ...],
+    account: str | None,
+    secret: str | None,
+    queries: Any,
+    logs: tuple[Path, ...],
+    server: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    days: float | None,
+    *,
+    unused: bool,
+    narrowest: bool,
+) -> None:
+    """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC; and what of it was used."""
     from web.access import AccessError, run_access
+    from web.ask import AskError, Server
+    from web.replay import ReplayError
+    from web.rights import run_rights, uses_of_logs, uses_of_server
 
     configure("console")
     try:
-        run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout)
-    except AccessError as error:
+        if not unused and not narrowest:
+            if logs or server is not None or days is not None:
+                raise AccessError("--log, --server and --days go with --unused or --narrowest")
+            run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout)
+            return
+        if (unused and narrowest) or secret is not None or queries is not None:
+            raise AccessError("ask one question: --unused, --narrowest, --secret or --queries")
+        if bool(logs) is (server is not None):
+            raise AccessError("what was used is needed: give either --log or --server")
+        asked = (lambda: uses_of_logs(logs)) if logs else (lambda: uses_of_server(Server(server or "", token_file, ca)))
+        found = run_rights(clusters, account, asked, days=days, as_roles=narrowest, out=sys.stdout)
+    except (AccessError, AskError, ReplayError) as error:
         fail(str(error))
+    else:
+        sys.exit(1 if found and unused else 0)
 
 
 def _asks_a_server(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The file of expected readers (`PROTECTOR_EXPECTED`), or a folder of such files: read at start. Counterpart: actors/engine/expected.py."""
+"""The file of expected readers (`PROTECTOR_EXPECTED`), or a folder of such files. Counterpart: actors/engine/expected.py."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from actors.engine.core import Engine
 from actors.engine.expected import Expected
 from actors.engine.listing import Listing
 from actors.engine.queries import LIMIT_MAX, BadCursor, ChainsQuery, ChainView, EvidenceQuery, EvidenceView
+from actors.evidence import Read
 from actors.messages import AccountPods, EvidenceChanged
 from actors.parser import has_lines, parse_body
 from actors.store.history import History
@@ -109,6 +110,13 @@ def run_replay(logs: Sequence[Path], clusters: Sequence[Path], expected: Expecte
         evidence = tuple(attribute(observation, roster, now) for observation in observations)
         engine.apply_evidence(EvidenceChanged(account, (0, 0), (1, 1), True, evidence), now)
     return Replay(events, reads, dict(dropped), *_answers(engine, now + JUDGED_AFTER_S))
+
+
+def reads_of(logs: Sequence[Path], now: float) -> Iterator[Read]:
+    """All reads of the logs, in their order. Raises ReplayError."""
+    for file in logs:
+        for body, as_lines in _bodies(file):
+            yield from parse_body(body, now, as_lines=as_lines).reads
 
 
 def _answers(engine: Engine, now: float) -> tuple[list[ChainView], list[EvidenceView]]:

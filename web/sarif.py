@@ -98,7 +98,9 @@ def _chain_result(chain: ChainView, artifact: str) -> dict[str, Any]:
 
 def _loose_result(piece: EvidenceView, artifact: str) -> dict[str, Any]:
     account, secret = _name(piece.service_account), _name(piece.secret)
-    logical = [_logical(ObjectView("ServiceAccount", piece.service_account.namespace, piece.service_account.name or ""))]
+    logical = [
+        _logical(ObjectView("ServiceAccount", piece.service_account.namespace, piece.service_account.name or ""))
+    ]
     return _result(
         "read-without-chain",
         "warning",

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from actors.engine.core import Engine
+from actors.engine.cuts import cut_of
 from actors.engine.exposure import RANKS
 from actors.engine.flips import signals_of
 from actors.engine.nodes import Chain, Item
@@ -73,7 +74,10 @@ class Listing:
         """One chain by its id."""
         self._engine.tick(now)
         chain = self._engine.graph.chains.by_id.get(query.id)
-        return None if chain is None else chain_view(chain, self._engine.graph.chains, now)
+        if chain is None:
+            return None
+        view = chain_view(chain, self._engine.graph.chains, now)
+        return msgspec.structs.replace(view, cut=cut_of(self._engine.graph, chain))
 
     def chains(self, query: ChainsQuery, now: float) -> ChainPage | BadCursor:
         """A page of chains."""

@@ -35,7 +35,15 @@ from actors.store.followers import Followers
 from actors.store.history import REACH_S
 from actors.store.journal import Journal
 from actors.store.ledger import Ledger
-from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
+from actors.store.queries import (
+    ActorStatistics,
+    HistoryAnswer,
+    HistoryPage,
+    HistoryPageQuery,
+    HistoryQuery,
+    StoreStatus,
+    StoreStatusQuery,
+)
 from actors.store.writer import Writer
 
 log = structlog.get_logger("protector.store")
@@ -56,6 +64,8 @@ TICK_LATE_S: Final = 0.001
 """A tick comes this much after the end it is for, so that rounding never makes it come before."""
 LOOK_EVERY_S: Final = 1.0
 """How often the writer looks for chores, and what could not be told is told again."""
+HISTORY_PAGE_MAX: Final = 1000
+"""Rows of history in one answer, but for those of an account that has more."""
 STOP_WITHIN_S: Final = 3.0
 """How long a stopping store finishes what it has begun."""
 
@@ -182,9 +192,16 @@ class StoreActor(Actor):
             case HistoryQuery(account):
                 history = self._ledger.history
                 return HistoryAnswer(history.since, history.of(account))
+            case HistoryPageQuery(part, after, limit):
+                return self._history_page(part, after, limit)
             case _:
                 return super().on_receive(message)
         return None
+
+    def _history_page(self, part: int, after: Account | None, limit: int) -> HistoryPage:
+        history = self._ledger.history
+        rows, more = history.page(part, after, min(max(limit, 1), HISTORY_PAGE_MAX))
+        return HistoryPage(history.since, tuple(rows), *(more if more is not None else (None, None)))
 
     def _look(self) -> None:
         self._writer.look()

@@ -168,6 +168,23 @@ class History:
             for row in of_verb.values()
         )
 
+    def page(
+        self, part: int, after: Account | None, rows: int
+    ) -> tuple[list[HistoryRow], tuple[int, Account | None] | None]:
+        """Rows of accounts of one part, in the order of accounts behind `after`, until there are `rows` or the part is through.
+
+        An account's rows stay together, so there may be more. And where to go on: (part, after); None at the end of all.
+        """
+        parts = self._accounts.parts()
+        if not 0 <= part < len(parts):
+            return [], None
+        found: list[HistoryRow] = []
+        for account in sorted(each for each in parts[part] if after is None or each > after):
+            found += self.of(account)
+            if len(found) >= rows:
+                return found, (part, account)
+        return found, (part + 1, None) if part + 1 < len(parts) else None
+
     def prune(self, now: float) -> Iterator[HistoryKey | None]:
         """Goes over all rows once, forgetting those not seen for the days kept; yields the key of each, and None between accounts.
 

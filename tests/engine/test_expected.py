@@ -72,7 +72,7 @@ def test_an_entry_speaks_for_its_verbs_until_its_last_day_and_for_no_signal_but_
     assert not limited.expects(scope, "list", last_moment, ())
     assert not limited.expects(scope, "get", last_moment + 1.0, ())
     assert not limited.expects(scope, "get", last_moment, (Signal.FIRST_READ, Signal.BURST))
-    assert "because" == first_of((entry(secrets=("b/b",)), limited), scope, "get", 0.0, ())
+    assert first_of((entry(secrets=("b/b",)), limited), scope, "get", 0.0, ()) == "because"
 
 
 def test_an_account_is_matched_as_a_whole() -> None:
@@ -99,14 +99,14 @@ def test_expected_evidence_is_shown_and_says_no_flip(expecting: Any) -> None:
     world.read(READER, "get", "app/a", pod="web-1")
     world.read("app/other", "get", "app/b", pod="new-1")
     chains = world.chains(corroborated=True)
-    assert [("new", True), ("web", False)] == [(chain.entry.name, chain.open) for chain in chains]
-    assert "because" == chains[1].evidence[0].expected
+    assert [(chain.entry.name, chain.open) for chain in chains] == [("new", True), ("web", False)]
+    assert chains[1].evidence[0].expected == "because"
     assert None is chains[0].evidence[0].expected
-    assert ["new"] == [chain.entry.name for chain in world.chains(open=True)]
+    assert [chain.entry.name for chain in world.chains(open=True)] == ["new"]
     assert "new" not in [chain.entry.name for chain in world.chains(open=False)]
-    assert [("chain.corroborated", "new")] == [(flip.event, flip.workload.name) for flip in world.flips]
+    assert [(flip.event, flip.workload.name) for flip in world.flips] == [("chain.corroborated", "new")]
     world.wait(301.0)
-    assert [("chain.expired", "new")] == [(flip.event, flip.workload.name) for flip in world.flips[1:]]
+    assert [(flip.event, flip.workload.name) for flip in world.flips[1:]] == [("chain.expired", "new")]
     assert "because" in [piece.expected for piece in world.evidence()]
 
 
@@ -114,11 +114,11 @@ def test_a_signal_that_no_entry_names_makes_it_a_finding(expecting: Any) -> None
     """A read from a foreign address opens the chain that expected reads had lit; when that read ends it is closed."""
     world = expecting(entry())
     world.read(READER, "get", "app/a", pod="web-1", source_ip="10.1.0.1")
-    assert [] == world.flips
+    assert world.flips == []
     world.read(READER, "get", "app/a", source_ip="203.0.113.9")
     (flip,) = world.flips
-    assert ("chain.corroborated", "app/*") == (flip.event, flip.secret)
-    assert "shared" == flip.attribution.value  # what is told is told of the finding, not of what is expected
+    assert (flip.event, flip.secret) == ("chain.corroborated", "app/*")
+    assert flip.attribution.value == "shared"  # what is told is told of the finding, not of what is expected
 
 
 def test_another_secret_of_an_expected_reader_is_a_finding(expecting: Any) -> None:
@@ -127,14 +127,14 @@ def test_another_secret_of_an_expected_reader_is_a_finding(expecting: Any) -> No
     world.read(READER, "get", "app/a", pod="web-1")
     world.wait(100.0)
     world.read(READER, "get", "app/b", pod="web-1")
-    assert [True] == [chain.open for chain in world.chains(corroborated=True)]
-    assert [False] == [chain.open for chain in world.chains(secret=("app", "a"))]
-    assert [True] == [chain.open for chain in world.chains(secret=("app", "b"))]
+    assert [chain.open for chain in world.chains(corroborated=True)] == [True]
+    assert [chain.open for chain in world.chains(secret=("app", "a"))] == [False]
+    assert [chain.open for chain in world.chains(secret=("app", "b"))] == [True]
     world.wait(201.0)
     world.read(READER, "get", "app/a", pod="web-1")
     world.wait(100.0)
-    assert [(True, False)] == [(chain.corroborated, chain.open) for chain in world.chains(corroborated=True)]
-    assert ["chain.corroborated", "chain.expired"] == [flip.event for flip in world.flips]
+    assert [(chain.corroborated, chain.open) for chain in world.chains(corroborated=True)] == [(True, False)]
+    assert [flip.event for flip in world.flips] == ["chain.corroborated", "chain.expired"]
 
 
 def test_an_entry_that_ends_while_the_reader_goes_on(expecting: Any) -> None:
@@ -145,10 +145,10 @@ def test_an_entry_that_ends_while_the_reader_goes_on(expecting: Any) -> None:
     world.read(READER, "get", "app/a", pod="web-1")
     world.wait(99.0)
     world.read(READER, "get", "app/a", pod="web-1")
-    assert [] == world.flips
+    assert world.flips == []
     world.wait(2.0)
     world.read(READER, "get", "app/a", pod="web-1")
-    assert ["chain.corroborated"] == [flip.event for flip in world.flips]
+    assert [flip.event for flip in world.flips] == ["chain.corroborated"]
 
 
 def test_a_burst_of_an_expected_reader_is_a_finding(expecting: Any) -> None:
@@ -156,12 +156,12 @@ def test_a_burst_of_an_expected_reader_is_a_finding(expecting: Any) -> None:
     world = expecting(entry(secrets=("app/*",)), burst_secrets=3)
     for name in "ab":
         world.read(READER, "get", f"app/{name}", pod="web-1")
-    assert [] == world.flips
+    assert world.flips == []
     world.read(READER, "get", "app/c", pod="web-1")
-    assert ["chain.corroborated"] == [flip.event for flip in world.flips]
-    assert [None] * 3 == [piece.expected for piece in world.evidence()]
+    assert [flip.event for flip in world.flips] == ["chain.corroborated"]
+    assert [piece.expected for piece in world.evidence()] == [None] * 3
     world.wait(301.0)
-    assert "chain.expired" == world.flips[-1].event
+    assert world.flips[-1].event == "chain.expired"
 
 
 def test_an_unexplained_read_is_reported_unless_an_entry_names_it(expecting: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_late_read_of_an_expected_reader_says_so(expecting: Any) -> None:
     """What came too late to be live is evidence of the last hour, expected or not."""
     world = expecting(entry())
     world.read(READER, "get", "app/a", pod="web-1", age_s=1000.0)
-    assert ["because"] == [piece.expected for piece in world.evidence()]
+    assert [piece.expected for piece in world.evidence()] == ["because"]
 
 
 def test_a_file_of_entries() -> None:
@@ -192,7 +192,7 @@ expected:
   - {account: "*/x", secrets: ["*"], verbs: [list], until: 2027-01-31, signals: [collection_read], reason: "yes"}
 """
     first, second = entries_of(text)
-    assert (("app/a", "other/*"), ("get", "list", "watch"), None) == (first.secrets, first.verbs, first.until)
+    assert (first.secrets, first.verbs, first.until) == (("app/a", "other/*"), ("get", "list", "watch"), None)
     assert (dt.date(2027, 1, 31), (Signal.COLLECTION_READ,)) == (second.until, second.signals)
 
 

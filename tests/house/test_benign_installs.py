@@ -25,9 +25,15 @@ ALLOW = {"authorization.k8s.io/decision": "allow"}
 needs_log = pytest.mark.skipif(not LOG.is_file(), reason="the recorded Helm installs are not beside this project")
 
 WHY_OPEN = {
-    ("gatekeeper-admin", "gatekeeper-system/*"): "no example is shipped for Gatekeeper: its cert rotator lists its own namespace",
+    (
+        "gatekeeper-admin",
+        "gatekeeper-system/*",
+    ): "no example is shipped for Gatekeeper: its cert rotator lists its own namespace",
     ("my-kubernetes-dashboard", "kubernetes-dashboard/kubernetes-dashboard-csrf"): "none for the Kubernetes dashboard",
-    ("my-kubernetes-dashboard", "kubernetes-dashboard/kubernetes-dashboard-key-holder"): "none for the Kubernetes dashboard",
+    (
+        "my-kubernetes-dashboard",
+        "kubernetes-dashboard/kubernetes-dashboard-key-holder",
+    ): "none for the Kubernetes dashboard",
     ("argocd-server", "argo-cd/*"): "it got argocd-initial-admin-secret, which the example leaves out on purpose",
 }
 """Every chain that stays open, and why."""
@@ -138,7 +144,7 @@ def test_at_most_five_findings_stay_open_and_each_is_accounted_for(tmp_path: Pat
     found = {name_of(chain) for chain in result.open}
     assert set(WHY_OPEN) == found
     assert len(result.open) + len(result.loose) <= 5
-    assert [] == result.loose
+    assert result.loose == []
     without = replayed(tmp_path, list(recorded()), with_examples=False)
     assert len(without.open) == len(without.corroborated) == len(result.corroborated) > 3 * len(result.open)
 
@@ -156,7 +162,7 @@ def test_an_attack_in_the_same_log_comes_first(tmp_path: Path) -> None:
         {"cross_namespace"} if name.endswith("operator") else set()
     ) for name in first}  # fmt: skip
     assert {*WHY_OPEN, *(name_of(chain) for chain in result.chains[:3])} == {name_of(c) for c in result.open}
-    assert [] == result.loose
+    assert result.loose == []
 
 
 def test_every_shipped_example_is_a_file_that_loads() -> None:

