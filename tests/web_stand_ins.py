@@ -139,7 +139,9 @@ def chain(chain_id: str = "c1", **changes: Any) -> ChainView:
     }
     values |= changes
     values.setdefault("open", values["corroborated"])
-    values.setdefault("cut", ["Delete RoleBinding/app/read-db-creds, or take ServiceAccount app/reader-sa out of its subjects."])
+    values.setdefault(
+        "cut", ["Delete RoleBinding/app/read-db-creds, or take ServiceAccount app/reader-sa out of its subjects."]
+    )
     return ChainView(**values)
 
 

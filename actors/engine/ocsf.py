@@ -1,7 +1,7 @@
 """The fields of a flip-log line that OCSF has a name for: a Detection Finding (class 2004) beside the line's own fields. Pure.
 
-Source: the Open Cybersecurity Schema Framework 1.3.0, classes/detection_finding, objects/finding_info, metadata, resource_details, evidences,
-attack, with the enumerations of severity_id, activity_id, status_id and confidence_id. Counterpart: announce.py.
+Source: the Open Cybersecurity Schema Framework 1.3.0: the class detection_finding, the objects finding_info, metadata, evidences,
+resource_details and attack, the enumerations of severity_id, activity_id, status_id and confidence_id. Counterpart: announce.py.
 """
 
 from __future__ import annotations

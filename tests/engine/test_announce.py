@@ -154,12 +154,21 @@ def test_a_line_is_an_ocsf_detection_finding(world):
     (flip,) = lit_flips(world)
     opened = json.loads(Announcements("prod").line(flip))
     closed = json.loads(Announcements("prod").line(replace(flip, event="chain.expired")))
-    required = {"activity_id", "category_uid", "class_uid", "finding_info", "metadata", "severity_id", "time", "type_uid"}
+    required = {
+        "activity_id",
+        "category_uid",
+        "class_uid",
+        "finding_info",
+        "metadata",
+        "severity_id",
+        "time",
+        "type_uid",
+    }
     assert required <= set(opened)
-    assert (2004, 2) == (opened["class_uid"], opened["category_uid"])
-    assert [(1, 200401, 1), (3, 200403, 4)] == [
+    assert (opened["class_uid"], opened["category_uid"]) == (2004, 2)
+    assert [
         (line["activity_id"], line["type_uid"], line["status_id"]) for line in (opened, closed)
-    ]
+    ] == [(1, 200401, 1), (3, 200403, 4)]
     assert opened["finding_info"]["uid"] == closed["finding_info"]["uid"] == opened["chain"]
     assert {"name", "vendor_name"} <= set(opened["metadata"]["product"])
     assert opened["evidences"][0]["actor"]["user"]["name"].startswith("system:serviceaccount:")
