@@ -224,6 +224,34 @@ def actors(*, server: str, token_file: Path | None, ca: Path | None, output: str
     sys.exit(show_actors(Server(server, token_file, ca), output=output, out=sys.stdout))
 
 
+@cli.command()
+@click.option(
+    "--expected",
+    type=click.Path(exists=True, path_type=Path),
+    envvar="PROTECTOR_EXPECTED",
+    help="Expected readers: a file, or a folder of them  [PROTECTOR_EXPECTED].",
+)
+@click.option("--server", default="http://127.0.0.1:8080", show_default=True, metavar="URL")
+@click.option("--token-file", type=FILE, help="The viewer token.")
+@click.option("--ca", type=FILE, help="CA of the server's certificate.")
+def doctor(*, expected: Path | None, server: str, token_file: Path | None, ca: Path | None) -> None:
+    """Check what a running server is told to expect: entries past their date, and those that nothing ever matched. Exit 1 if any."""
+    from actors.engine.expected import BadExpected
+    from web.ask import AskError, Server
+    from web.doctor import check_expected, show_group
+
+    configure("console")
+    if expected is None:
+        click.echo("expected readers: no file is set")
+        return
+    try:
+        fine = show_group("expected readers", check_expected(expected, Server(server, token_file, ca)), sys.stdout)
+    except (AskError, BadExpected) as error:
+        fail(str(error))
+    else:
+        sys.exit(0 if fine else 1)
+
+
 @cli.command("audit-policy")
 @click.option("--rules-only", is_flag=True, help="Only the rules, to insert first into a policy that is there.")
 def audit_policy(*, rules_only: bool) -> None:

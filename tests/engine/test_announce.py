@@ -166,9 +166,10 @@ def test_a_line_is_an_ocsf_detection_finding(world):
     }
     assert required <= set(opened)
     assert (opened["class_uid"], opened["category_uid"]) == (2004, 2)
-    assert [
-        (line["activity_id"], line["type_uid"], line["status_id"]) for line in (opened, closed)
-    ] == [(1, 200401, 1), (3, 200403, 4)]
+    assert [(line["activity_id"], line["type_uid"], line["status_id"]) for line in (opened, closed)] == [
+        (1, 200401, 1),
+        (3, 200403, 4),
+    ]
     assert opened["finding_info"]["uid"] == closed["finding_info"]["uid"] == opened["chain"]
     assert {"name", "vendor_name"} <= set(opened["metadata"]["product"])
     assert opened["evidences"][0]["actor"]["user"]["name"].startswith("system:serviceaccount:")
