@@ -26,5 +26,7 @@ def check_expected(path: Path, server: Server) -> list[Finding]:
 def show_group(title: str, findings: Sequence[Finding], out: TextIO) -> bool:
     """One group; whether all of it is fine."""
     out.write(f"{title}: {'fine' if not findings else f'{len(findings)} to look at'}\n")
-    out.writelines(escaped(f"  - {finding.what}") + "\n" + escaped(f"    {finding.hint}") + "\n" for finding in findings)
+    out.writelines(
+        escaped(f"  - {finding.what}") + "\n" + escaped(f"    {finding.hint}") + "\n" for finding in findings
+    )
     return not findings
