@@ -194,4 +194,4 @@ def test_the_doctor_without_a_file_and_with_a_bad_one(tmp_path: Path) -> None:
     assert (nothing.exit_code, nothing.stdout) == (0, "expected readers: no file is set\n")
     assert broken.exit_code == 2
     assert f"{bad}: a document with one list" in broken.stderr
-    assert "" == broken.stdout
+    assert broken.stdout == ""
