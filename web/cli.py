@@ -128,13 +128,18 @@ def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], output: str) -> N
     metavar="FILE|-",
     help="One JSON query a line; one JSON answer a line, in order.",
 )
-def access(clusters: tuple[Path, ...], account: str | None, secret: str | None, queries: Any) -> None:
+@click.option(
+    "--escalations", is_flag=True, help="What leads to Secrets without reading them; of all accounts, or of --account."
+)
+def access(
+    clusters: tuple[Path, ...], account: str | None, secret: str | None, queries: Any, escalations: bool
+) -> None:
     """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC."""
     from web.access import AccessError, run_access
 
     configure("console")
     try:
-        run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout)
+        run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout, escalations=escalations)
     except AccessError as error:
         fail(str(error))
 

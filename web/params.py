@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from actors.engine.queries import LIMIT_MAX, ChainsQuery, EvidenceQuery
+from actors.engine.queries import LIMIT_MAX, ChainsQuery, EscalationsQuery, EvidenceQuery
 from actors.evidence import NAME_MAX, Signal
+from actors.grants import EDGES
 
 __all__ = [
     "EXPOSURES",
@@ -18,6 +19,7 @@ __all__ = [
     "SIGNALS",
     "BadParameter",
     "chains_query",
+    "escalations_query",
     "evidence_query",
     "no_parameters",
     "pairs_of",
@@ -59,6 +61,11 @@ def chains_query(pairs: Iterable[tuple[str, str]]) -> ChainsQuery:
 def evidence_query(pairs: Iterable[tuple[str, str]]) -> EvidenceQuery:
     """The question for a page of evidence."""
     return EvidenceQuery(**_parsed(pairs, _EVIDENCE))
+
+
+def escalations_query(pairs: Iterable[tuple[str, str]]) -> EscalationsQuery:
+    """The question for a page of escalations."""
+    return EscalationsQuery(**_parsed(pairs, _ESCALATIONS))
 
 
 def no_parameters(pairs: Iterable[tuple[str, str]]) -> None:
@@ -135,3 +142,8 @@ _COMMON: Final[dict[str, Callable[[str], Any]]] = {
 }
 _CHAINS: Final = {"corroborated": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
 _EVIDENCE: Final = _COMMON
+_ESCALATIONS: Final = {
+    **{name: _COMMON[name] for name in ("namespace", "secret", "account", "limit", "cursor")},
+    "exposure": _one_of(EXPOSURES),
+    "edge": _one_of(EDGES),
+}

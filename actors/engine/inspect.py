@@ -75,4 +75,5 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         disagreements=engine.judge.disagreements,
         touched=engine.touched,
         gone=engine.lights.gone,
+        escalations=engine.graph.escalating.total,
     )

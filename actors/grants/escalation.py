@@ -47,6 +47,7 @@ class Edge(Enum):
     """Groups are impersonated together with a user or an account."""
     BIND = ("bind", "T1098.006", "secrets", (Right.BIND_ROLES, Right.BIND_CLUSTER_ROLES))
     ESCALATE = ("escalate", "T1098.006", "secrets", (Right.ESCALATE_ROLES, Right.ESCALATE_CLUSTER_ROLES))
+    """A role that may be changed gets any rule, for whoever holds it. Which of the roles are held, by whom, is not asked."""
 
     def __init__(self, label: str, technique: str, through: Through, rights: tuple[Right, ...]) -> None:
         self.label = label
@@ -143,28 +144,22 @@ def _binding(grant: Grant, powers: list[Power], held: list[Grant]) -> list[tuple
 
 
 def _escalating(grant: Grant, powers: list[Power], held: list[Grant]) -> list[tuple[str | None, Grant | None]]:
-    """Where a role can be given any rule that the account then has: it holds the role, or may bind what it may edit."""
+    """Where a role can be given any rule: one that may be changed, and by whose name it may be widened."""
     found: dict[str | None, Grant | None] = {}
     for power in powers:
-        kind, edit, bind = (
-            ("Role", Right.EDIT_ROLES, Right.EDIT_ROLE_BINDINGS)
-            if power.right is Right.ESCALATE_ROLES
-            else ("ClusterRole", Right.EDIT_CLUSTER_ROLES, Right.EDIT_CLUSTER_ROLE_BINDINGS)
+        right = Right.EDIT_ROLES if power.right is Right.ESCALATE_ROLES else Right.EDIT_CLUSTER_ROLES
+        editing = (
+            other
+            for other in _with(held, (right,))
+            if any(each.right is right and _share(power.names, each.names) for each in other.powers)
         )
-        for editing in _with(held, (edit,)):
-            names = [each for each in editing.powers if each.right is edit]
-            for namespace, _ in _meeting(grant, [editing]):
-                for own in held:
-                    is_held = own.role.kind == kind and power.over(own.role.name)
-                    if (
-                        is_held
-                        and any(each.over(own.role.name) for each in names)
-                        and namespace in (None, own.namespace)
-                    ):
-                        found.setdefault(own.namespace, editing)
-                for where, _ in _meeting(editing, _with(held, (bind, Right.EDIT_ROLE_BINDINGS))):
-                    if namespace in (None, where):
-                        found.setdefault(where, editing)
+        for namespace, besides in _meeting(grant, editing):
+            found.setdefault(namespace, besides)
     if None in found:
         return [(None, found[None])]
     return list(found.items())
+
+
+def _share(names: tuple[str, ...] | None, others: tuple[str, ...] | None) -> bool:
+    """Whether one object is meant by both."""
+    return names is None or others is None or not set(names).isdisjoint(others)

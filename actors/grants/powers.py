@@ -71,10 +71,6 @@ class Power(Struct, frozen=True, gc=False):
     names: tuple[str, ...] | None = None
     """The objects that it may be used on, sorted; None: every one."""
 
-    def over(self, name: str) -> bool:
-        """Whether it may be used on the object of this name."""
-        return self.names is None or name in self.names
-
 
 def powers_of_rule(rule: Rule) -> list[Power]:
     """Every right that the rule gives."""
