@@ -70,8 +70,8 @@ class Rollout:
             yield ObjectsMoved(tuple(replace(raw, pod=replace(raw.pod, labels=())) for raw in stopping))
             yield ObjectsMoved((), tuple(self.pod(0, n) for n in numbers))
 
-    def read(self, revision: int, number: int, at: float, secret: str, tag: str) -> dict[str, Any]:
-        """The audit event of one get by that pod with its bound token."""
+    def read(self, revision: int, number: int, at: str, secret: str, tag: str) -> dict[str, Any]:
+        """The audit event of one get by that pod with its bound token; `at`: RFC 3339."""
         pod = self.pod(revision, number).pod
         return {
             "level": "Metadata", "auditID": f"{tag}-{pod.name}-{secret}", "stage": "ResponseComplete",
@@ -84,7 +84,7 @@ class Rollout:
             "sourceIPs": [pod.ips[0]], "userAgent": "fleet/1",
             "objectRef": {"resource": "secrets", "namespace": NAMESPACE, "name": secret, "apiVersion": "v1"},
             "responseStatus": {"metadata": {}, "code": 200},
-            "requestReceivedTimestamp": stamp(at), "stageTimestamp": stamp(at),
+            "requestReceivedTimestamp": at, "stageTimestamp": at,
             "annotations": {
                 "authorization.k8s.io/decision": "allow",
                 "authorization.k8s.io/reason": f'RBAC: allowed by RoleBinding "b-0/{NAMESPACE}" of Role "r-0" to ServiceAccount '
