@@ -10,6 +10,7 @@ from typing import TypeAlias
 from sortedcontainers import SortedKeyList
 
 from actors.engine.nodes import Entry
+from actors.grants import ESCALATIONS_MAX
 
 EntryPlace: TypeAlias = tuple[int, str, str, str, str, str]
 """Exposure, then workload and account by name."""
@@ -22,6 +23,8 @@ class Escalating:
         self.entries: SortedKeyList[Entry, EntryPlace] = SortedKeyList(key=place_of_entry)
         self.total = 0
         """Escalations of all entries."""
+        self.at_bound = 0
+        """Entries that have as many as are kept of an account: there may be more."""
 
     def sync(self, entry: Entry) -> None:
         """The entry became usable or stopped, or its account has other escalations."""
@@ -32,15 +35,18 @@ class Escalating:
             self.entries.remove(entry)
         elif not entry.escalates:
             self.entries.add(entry)
-        self.total += count - entry.escalates
-        entry.escalates = count
+        self._count(entry, count)
 
     def take_out(self, entry: Entry) -> None:
         """Before its place changes; `sync` puts it back."""
         if entry.escalates:
             self.entries.remove(entry)
-            self.total -= entry.escalates
-            entry.escalates = 0
+            self._count(entry, 0)
+
+    def _count(self, entry: Entry, count: int) -> None:
+        self.total += count - entry.escalates
+        self.at_bound += (count >= ESCALATIONS_MAX) - (entry.escalates >= ESCALATIONS_MAX)
+        entry.escalates = count
 
 
 def place_of_entry(entry: Entry) -> EntryPlace:

@@ -76,4 +76,5 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         touched=engine.touched,
         gone=engine.lights.gone,
         escalations=engine.graph.escalating.total,
+        escalations_at_bound=engine.graph.escalating.at_bound,
     )

@@ -285,3 +285,5 @@ class EngineStatus(Struct, frozen=True):
     """Live evidence whose claimed pod is unknown (attribution `gone`)."""
     escalations: int = 0
     """Ways of live workloads to Secrets that are no reads."""
+    escalations_at_bound: int = 0
+    """Workloads with as many of them as are kept: there may be more."""

@@ -21,7 +21,7 @@ from actors.grants.powers import Power, Right
 Through = Literal["secrets", "pods", "accounts", "anyone"]
 """What one gets hold of: every Secret of the scope, its pods (their mounts, their accounts), its accounts, users and groups."""
 ESCALATIONS_MAX: Final = 256
-"""Escalations of one account; those beyond, in the order of `Edge`, are left out, and the account's are marked as cut."""
+"""Escalations of one account; those beyond, in the order of `Edge`, are left out; the engine counts the entries that are at it."""
 
 
 class Edge(Enum):

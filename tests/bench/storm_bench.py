@@ -39,6 +39,7 @@ class _Run:
         self.rollout = rollout
         self.quiet_s: list[float] = []
         self.storm_s: list[float] = []
+        self.cpu_s: list[float] = []
         self.lost = -1
         self.settled_s = 0.0
         self._sent = 0
@@ -53,12 +54,17 @@ class _Run:
             await system.start(pipeline(system, parts))
             settle_memory()
             await self._post_all(self._bodies(2.0, storm=False), [])
-            await self._post_all(self._bodies(STORM_S, storm=False), self.quiet_s)
+            bodies = self._bodies(STORM_S, storm=False)
+            before = time.process_time()
+            await self._post_all(bodies, self.quiet_s)
+            self.cpu_s.append(time.process_time() - before)
             bodies, deltas = self._bodies(STORM_S, storm=True), list(self.rollout.deltas())
             gc.collect()
+            before = time.process_time()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._storm, deltas)
                 await self._post_all(bodies, self.storm_s)
+            self.cpu_s.append(time.process_time() - before)
             start = time.perf_counter()
             self.lost = await self._not_exact()
             self.settled_s = time.perf_counter() - start
@@ -132,6 +138,14 @@ def measures() -> Iterator[Measure]:
     )
     yield Measure(
         "storm.answer_p99", storm, "ms", how, "the same without the rollout", storm / quiet, "<= 3", storm <= 3 * quiet
+    )
+    yield Measure(
+        "storm.cpu",
+        run.cpu_s[1],
+        "s",
+        f"of {STORM_S:g} s; {how}",
+        "the same without the rollout",
+        run.cpu_s[1] / run.cpu_s[0],
     )
     yield Measure("storm.not_attributed", run.lost, "reads", how, must="0", ok=run.lost == 0)
     yield Measure(

@@ -12,6 +12,7 @@ from actors.engine import escalations
 from actors.engine.escalations import escalations_page
 from actors.engine.queries import BadCursor, EscalationsQuery
 from actors.evidence import ObjectName
+from actors.grants import ESCALATIONS_MAX
 
 
 def can(verbs, resource, *names):
@@ -220,6 +221,20 @@ def test_a_change_of_one_binding_touches_only_its_accounts(make_world):
         return world.engine.touched - before
 
     assert cost(3) == cost(200)
+
+
+def test_an_account_at_the_bound_is_counted(world):
+    """So many of one account and no more; the count says that there may be others, and falls with them."""
+    world.apply(world.pod("web-1"), world.role("wide", ns=None, rules=(can("create", "pods"),)))
+    bindings = [
+        world.binding(f"b{n}", "app/reader", "wide", ns=f"ns-{n}", role_kind="ClusterRole")
+        for n in range(ESCALATIONS_MAX + 1)
+    ]
+    world.apply(*bindings)
+    escalating = world.engine.graph.escalating
+    assert (escalating.total, escalating.at_bound) == (ESCALATIONS_MAX, 1)
+    world.apply(forgotten=tuple(each.key for each in bindings[:2]))
+    assert (escalating.total, escalating.at_bound) == (ESCALATIONS_MAX - 1, 0)
 
 
 steps = st.lists(
