@@ -56,7 +56,7 @@ _Selector: TypeAlias = tuple[str, str | None, tuple[str, ...] | None]
 class _Reached(Struct, frozen=True):
     """What lies behind a selector: accounts that may read Secrets, and Secrets that pods mount; one more of each than is shown."""
 
-    accounts: list[tuple[str | None, str | None, tuple[Grant, ...]]]
+    accounts: list[ReachedAccountView]
     mounted: list[SecretName]
 
 
@@ -117,7 +117,8 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
     workload, exposure, account = entry.node.workload, entry.node.exposure, entry.account.account
     edge, namespace = escalation.edge, escalation.namespace
     behind = reached.of(escalation)
-    others = [row for row in behind.accounts if (row[0], row[1]) != (account.namespace, account.name)]
+    own = NameView(account.namespace, account.name)
+    others = [each for each in behind.accounts if each.service_account != own]
     wide = edge.through in ("secrets", "anyone")
     parts = (workload, account, edge.label, escalation.grant.binding, escalation.grant.role, namespace)
     return EscalationView(
@@ -125,7 +126,7 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
         entry=EntryView(
             workload.kind, workload.namespace, workload.name, exposure.level, exposure.reason, list(entry.shown)
         ),
-        service_account=NameView(account.namespace, account.name),
+        service_account=own,
         reach="escalation",
         edge=edge.label,
         technique=edge.technique,
@@ -139,12 +140,7 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
         ],
         through=edge.through,
         objective=NameView(namespace, None) if wide else None,
-        accounts=[
-            ReachedAccountView(
-                NameView(row[0], row[1]), [NameView(each.namespace, each.name) for each in _scopes(row[2])]
-            )
-            for row in others[:REACHED_MAX]
-        ],
+        accounts=others[:REACHED_MAX],
         accounts_more=len(others) > REACHED_MAX,
         mounted=[NameView(*secret) for secret in behind.mounted[:REACHED_MAX]],
         mounted_more=len(behind.mounted) > REACHED_MAX,
@@ -153,8 +149,10 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
     )
 
 
-def _scopes(grants: tuple[Grant, ...]) -> list[Scope]:
-    return list(islice(dict.fromkeys(scope for grant in grants for scope in grant.scopes()), SCOPES_MAX))
+def _reached_view(row: tuple[str | None, str | None, tuple[Grant, ...]]) -> ReachedAccountView:
+    namespace, name, grants = row
+    scopes = islice(dict.fromkeys(scope for grant in grants for scope in grant.scopes()), SCOPES_MAX)
+    return ReachedAccountView(NameView(namespace, name), [NameView(each.namespace, each.name) for each in scopes])
 
 
 class _Behind:
@@ -178,11 +176,12 @@ class _Behind:
     def _look(self, through: str, namespace: str | None, names: tuple[str, ...] | None) -> _Reached:
         rows = self._graph.grants.readers_within(namespace, names if through == "accounts" else None)
         if through != "pods":
-            return _Reached(list(islice(rows, REACHED_MAX + 2)), [])
+            return _Reached([_reached_view(row) for row in islice(rows, REACHED_MAX + 2)], [])
         running = (
             row for row in rows if row[0] is None or row[1] is None or self._runs(Account(row[0], row[1]), names)
         )
-        return _Reached(list(islice(running, REACHED_MAX + 2)), self._mounted(namespace, names))
+        reached = [_reached_view(row) for row in islice(running, REACHED_MAX + 2)]
+        return _Reached(reached, self._mounted(namespace, names))
 
     def _runs(self, account: Account, names: tuple[str, ...] | None) -> bool:
         """Whether one of these pods runs as the account."""
