@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("runtime", "store", "engine", "ingest", "load")
+NAMES = ("runtime", "store", "engine", "storm", "ingest", "load")
 
 
 def main() -> int:
