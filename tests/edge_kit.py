@@ -21,6 +21,7 @@ import h2.settings
 import h11
 import httpx
 import trio
+from hyperframe.frame import Frame, SettingsFrame
 
 from web.listener import BoundSocket, Limits, Listener, bind
 from web.tls import ServerTls
@@ -297,3 +298,43 @@ async def h2_client(served: Served, *, window: int | None = None) -> AsyncIterat
         finally:
             nursery.cancel_scope.cancel()
             await trio.aclose_forcefully(stream)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+async def h2_said(
+    served: Served, data: bytes, *, preface: bytes = PREFACE + SettingsFrame().serialize()
+) -> list[Frame]:
+    """The frames that the server answers such bytes with, whatever they are, on a connection of their own, until it ends."""
+    stream = await served.connect("h2")
+    received = bytearray()
+
+    async def send() -> None:
+        try:
+            await stream.send_all(preface + data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the server has heard enough
+
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                while part := await stream.receive_some(65536):
+                    received += part
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(stream)
+    return parsed_frames(bytes(received))
+
+
+def parsed_frames(data: bytes) -> list[Frame]:
+    """Whole frames of these bytes."""
+    found: list[Frame] = []
+    while len(data) >= 9:
+        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
+        frame.parse_body(memoryview(data[9 : 9 + length]))
+        found.append(frame)
+        data = data[9 + length :]
+    return found
