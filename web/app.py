@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -224,13 +225,13 @@ def _publish_flip(hub: EventHub, flip: Flip, line: str) -> None:
 
 
 def _publish_evidence(hub: EventHub, account: Account, new: int, cluster_name: str) -> None:
-    data = {
-        "at": rfc3339(time.time()),
-        "event": "evidence.new",
-        "cluster": cluster_name,
-        "service_account": str(account),
-    }
-    hub.publish("evidence.new", msgspec.json.encode(data | {"new": new}).decode())
+    """One event for each account of each batch: written out only for streams that are open."""
+    hub.publish("evidence.new", partial(_evidence_line, time.time(), account, new, cluster_name))
+
+
+def _evidence_line(at: float, account: Account, new: int, cluster_name: str) -> str:
+    data = {"at": rfc3339(at), "event": "evidence.new", "cluster": cluster_name, "service_account": str(account)}
+    return msgspec.json.encode(data | {"new": new}).decode()
 
 
 async def _follow_lifecycle(system: System, hub: EventHub, cluster_name: str) -> None:

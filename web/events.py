@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Final, Self
 
@@ -44,11 +45,11 @@ _ID = re.compile(r"([0-9a-z]{1,32})-([0-9]{1,18})")
 
 
 class Event(Struct, frozen=True, gc=False):
-    """One announcement. `data` is one JSON document."""
+    """One announcement. `data` is one JSON document, or what makes it when a stream wants it: most are never asked for."""
 
     id: str
     name: str
-    data: str
+    data: str | Callable[[], str]
 
 
 class Missed(Struct, frozen=True, gc=False):
@@ -113,12 +114,15 @@ class EventHub:
         self._closed = False
         self._moved = trio.lowlevel.ParkingLot()
 
-    def publish(self, name: str, data_json: str) -> str:
-        """Announces to all streams, now and for those who come back; returns the event's id. After `close`: to nobody."""
+    def publish(self, name: str, data: str | Callable[[], str]) -> str:
+        """Announces to all streams, now and for those who come back; returns the event's id. After `close`: to nobody.
+
+        `data`: one JSON document, or what makes it, always the same one.
+        """
         if _NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} is no event name: lower-case words joined by dots")
         self._published += 1
-        event = Event(f"{self._start_id}-{self._published}", name, data_json)
+        event = Event(f"{self._start_id}-{self._published}", name, data)
         self._ring.append(event)
         self._moved.unpark_all()
         return event.id
@@ -224,6 +228,7 @@ def as_sse(item: Event | Missed | Heartbeat) -> bytes:
             count = "null" if item.count is None else str(item.count)
             return f'id: {item.id}\nevent: stream.missed\ndata: {{"missed":{count}}}\n\n'.encode()
         case Event():
-            lines = re.split(r"\r\n|\r|\n", item.data)
+            text = item.data if isinstance(item.data, str) else item.data()
+            lines = re.split(r"\r\n|\r|\n", text)
             data = "\n".join(f"data: {line}" for line in lines)
             return f"id: {item.id}\nevent: {item.name}\n{data}\n\n".encode()

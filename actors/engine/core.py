@@ -33,9 +33,9 @@ class Engine:
         self._changes = Changes()
         self.graph = Graph(self._changes)
         self.judge = Judge(self.graph, self._changes, memory_s)
-        self._edges = Edges(self.graph, self.judge, self._changes)
+        self.edges = Edges(self.graph, self.judge, self._changes)
         self.afterwards = Afterwards(self.graph, self.judge, self.ended, self._changes)
-        self.lights = Lights(self.graph, self._edges, self.judge, self.afterwards, self.ended, self._changes)
+        self.lights = Lights(self.graph, self.edges, self.judge, self.afterwards, self.ended, self._changes)
 
     @property
     def revision(self) -> int:
@@ -73,7 +73,7 @@ class Engine:
         """Looks at the clock: what has ended by now is dark."""
         self.lights.look_at_clock(now)
         for item in self.judge.look_at_clock(now):
-            self._edges.recount(item)
+            self.edges.recount(item)
         self.afterwards.look_at_clock(now)
         self._close(now)
 

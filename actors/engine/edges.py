@@ -53,6 +53,39 @@ class Edges:
         self._judge.covered(item, ways.rows, allowed=allowed)
         self.recount(item)
 
+    def begin_plainly(self, item: Item) -> bool:
+        """As `evaluate`, in one go, for a new item of what is most common: a read that one lit chain's grant, which has stood
+        all the time, allows, and no other, and the API server named just this one. False: nothing was done.
+
+        Tests hold it against `evaluate`.
+        """
+        account, evidence = item.account, item.evidence
+        observation = evidence.observation
+        last, named = observation.last, observation.named
+        if len(named) != 1 or last.verb == "watch" or last.borrowed:
+            return False
+        edges = account.ways(last).lasting.get(evidence.workloads)
+        if edges is None or len(edges) != 1 or account.has_tombstones or last.at < account.fickle_before:
+            return False
+        (chain,) = edges
+        light, (proof,) = chain.light, named
+        if light is None or (chain.grant_name is not proof.grant and chain.grant_name != proof.grant):
+            return False
+        changes = self._changes
+        changes.answers = True
+        changes.touched += 1
+        changes.unsettled[chain] = None
+        account.lighting += 1
+        item.steady = item.explained = True
+        item.explained_at = last.at
+        item.edges, item.provers, item.named_grants = edges, chain.alone, chain.alone_named
+        light.put_read(item, observation.live_until, proof.live_until)
+        self.proven_due.at(chain, proof.live_until)
+        if evidence.signals:
+            light.count_signals(evidence.signals, 1)
+            item.counted = evidence.signals
+        return True
+
     def _lasting(self, account: AccountNode, ways: Ways, workloads: tuple[Workload, ...]) -> EdgesOf:
         """Where all grants of the account stood: one answer for all reads of this kind by these workloads."""
         edges = ways.lasting.get(workloads)

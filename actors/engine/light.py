@@ -42,17 +42,25 @@ class Light:
     def put(self, item: Item, until: float, proven: float, *, fell: bool) -> None:
         """This evidence lights the chain until then; `proven` 0.0: it never named the binding. `fell`: one may be less than before."""
         last = item.evidence.observation.last
-        self.items[item] = None
         if last.verb == "watch":
+            self.items[item] = None
             self._watch_until.set(item, until)
             self._watch_proven.set(item, proven)
             self.until = max(self.read_until, self._watch_until.top())
             self.proven_until = max(self.read_proven, self._watch_proven.top())
+            if last.at > self.newest_at:
+                self.newest_at = last.at
         else:
             self.stale = self.stale or fell
-            self.raise_to(until, proven)
-        if last.at > self.newest_at:
-            self.newest_at = last.at
+            self.put_read(item, until, proven)
+
+    def put_read(self, item: Item, until: float, proven: float) -> None:
+        """As `put` for what is no watch and counts with no less than before."""
+        self.items[item] = None
+        self.raise_to(until, proven)
+        at = item.evidence.observation.last.at
+        if at > self.newest_at:
+            self.newest_at = at
 
     def raise_to(self, until: float, proven: float) -> None:
         """A read of the chain lasts until then."""

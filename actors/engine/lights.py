@@ -90,35 +90,31 @@ class Lights:
 
     def _begin(self, account: AccountNode, evidence: Evidence, now: float) -> None:
         """A new piece of live evidence."""
-        self._ended.numbers += 1
-        item = Item(self._ended.numbers, account, evidence)
-        observation, key = evidence.observation, evidence.observation.key
+        ended, changes = self._ended, self._changes
+        ended.numbers += 1
+        item = Item(ended.numbers, account, evidence)
+        observation = evidence.observation
         self.live += 1
         self.gone += evidence.attribution is Attribution.GONE
         self.begun += 1
-        self._changes.touched += 1
-        was_burst = account.burst
-        account.items[key] = item
+        changes.touched += 1
         secret = item.secret
-        if secret is None:
-            account.collections.add(item)
-        else:
-            items = account.by_secret.get(secret)
-            if items is None:
-                account.by_secret[secret] = {item}
-            else:
-                items.add(item)
+        begins_burst = account.put(item, secret)
+        if secret is not None:
             self._graph.chains.know(secret)
-        past = self._ended.get(account.account, key)
+        past = ended.get(account.account, observation.key)
         if past is not None and past.evidence.observation.first_seen == observation.first_seen:
-            self._ended.take(account.account, observation.key)
+            ended.take(account.account, observation.key)
             self._unknow([past])
             self._afterwards.drop(past.number)
         self.timeline.put(item)
-        self._edges.evaluate(item, now)
-        self._watch(item, now)
-        if account.burst is not was_burst and account.lighting:
-            self._changes.answers = True
+        if self._edges.begin_plainly(item):
+            self._due.at(item, observation.live_until)
+        else:
+            self._edges.evaluate(item, now)
+            self._watch(item, now)
+        if begins_burst and account.lighting:
+            changes.answers = True
 
     def _refresh(self, item: Item, evidence: Evidence, now: float) -> None:
         """The same observation, changed. Cheap where nothing but its times did, which is what a repeated read is."""
@@ -162,27 +158,20 @@ class Lights:
 
     def _end(self, item: Item, now: float, *, fell: bool = False) -> None:
         """It is live no longer: by time, or because the store says so."""
-        account, observation = item.account, item.observation
+        account = item.account
         self.live -= 1
         self.gone -= item.evidence.attribution is Attribution.GONE
         self._changes.touched += 1
-        was_burst = account.burst
         self._remember(self._afterwards.past(item, now))
         self._edges.link(item, NO_EDGES, fell=fell)
-        del account.items[observation.key]
         secret = item.secret
-        if secret is None:
-            account.collections.discard(item)
-        else:
-            items = account.by_secret[secret]
-            items.discard(item)
-            if not items:
-                del account.by_secret[secret]
+        ends_burst = account.drop(item, secret)
+        if secret is not None:
             self._graph.chains.unknow(secret)
         self.timeline.drop(item)
         self._due.drop(item)
         self._judge.drop(item)
-        if account.burst is not was_burst and account.lighting:
+        if ends_burst and account.lighting:
             self._changes.answers = True
         self._leaving[account] = None
 

@@ -38,7 +38,6 @@ from actors.engine.views import (
     chain_view_of_secret,
     ended_view,
     item_view,
-    items_over,
     light_of_secret,
 )
 from actors.evidence import Account, Evidence, Signal
@@ -202,7 +201,7 @@ class Listing:
             return
         items: list[Item] = []
         for account in accounts:
-            items += account.items.values() if query.secret is None else items_over(account, query.secret)
+            items += account.items.values() if query.secret is None else account.over(query.secret)
         for item in sorted(items, key=position_of, reverse=True):
             if before is None or position_of(item) < before:
                 yield item

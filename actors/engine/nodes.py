@@ -5,7 +5,7 @@ They are mutable and compared by identity; everything they refer to that came fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
@@ -144,8 +144,8 @@ class AccountNode:
         self.fickle_before = 0.0
         """Reads before this moment may have been made under fewer grants than there are now."""
         self.items: dict[ObservationKey, Item] = {}
-        self.by_secret: dict[SecretName, set[Item]] = {}
-        """Live evidence of one named Secret."""
+        self.by_secret: dict[SecretName, Item | set[Item]] = {}
+        """Live evidence of one named Secret; mostly there is one piece."""
         self.collections: set[Item] = set()
         """Live evidence that names no single Secret."""
         self.lighting = 0
@@ -196,6 +196,42 @@ class AccountNode:
         keys = [tuple(k for k in row.keys if row.grant.scope_allows(k[2], verb, namespace, name)) for row in rows]
         return Ways(tuple(rows), tuple(keys))
 
+    def put(self, item: Item, secret: SecretName | None) -> bool:
+        """New live evidence, of this Secret or of none by name; whether it makes a burst of what the account reads."""
+        self.items[item.evidence.observation.key] = item
+        if secret is None:
+            self.collections.add(item)
+            return False
+        there = self.by_secret.setdefault(secret, item)
+        if there is item:
+            return len(self.by_secret) == BURST_SECRETS
+        if isinstance(there, set):
+            there.add(item)
+        else:
+            self.by_secret[secret] = {there, item}
+        return False
+
+    def drop(self, item: Item, secret: SecretName | None) -> bool:
+        """It is live no longer; whether what the account reads is no burst without it."""
+        del self.items[item.evidence.observation.key]
+        if secret is None:
+            self.collections.discard(item)
+            return False
+        there = self.by_secret[secret]
+        if isinstance(there, set):
+            there.discard(item)
+            if len(there) == 1:
+                self.by_secret[secret] = there.pop()
+            return False
+        del self.by_secret[secret]
+        return len(self.by_secret) == BURST_SECRETS - 1
+
+    def over(self, secret: SecretName) -> Iterator[Item]:
+        """The live evidence of this Secret, that of collections which hold it included."""
+        there = self.by_secret.get(secret, ())
+        yield from (there,) if isinstance(there, Item) else there
+        yield from (item for item in self.collections if item.observation.last.scope.covers(*secret))
+
     @property
     def burst(self) -> bool:
         """Whether so many distinct Secrets were read that it is a signal."""
@@ -205,8 +241,10 @@ class AccountNode:
 class Chain:
     """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
 
-    __slots__ = ("alone", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope", "structural",
-                 "told")  # fmt: skip
+    __slots__ = (
+        "alone", "alone_named", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope",
+        "structural", "told",
+    )  # fmt: skip
 
     def __init__(self, number: int, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> None:
         self.number = number
@@ -221,7 +259,8 @@ class Chain:
         self.removed = False
         """No longer among the chains: another may have taken its place."""
         self.alone: tuple[tuple[Chain, ...], ...] = ((self,),)
-        """What `Item.provers` is for evidence that proves this one chain only."""
+        """What `Item.provers` is for evidence that proves this one chain only, and `Item.named_grants`."""
+        self.alone_named: tuple[GrantName, ...] = () if self.grant_name is None else (self.grant_name,)
         self.lit = False
         """As of the last look at the clock."""
         self.light: Light | None = None
@@ -262,6 +301,8 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 NO_EDGES: Final[EdgesOf] = {}
 """Of what lights nothing; shared, never changed."""
+_NONE_NAMED: Final[frozenset[GrantName]] = frozenset()
+"""Shared: Python makes a new empty one each time."""
 
 
 class Item:
@@ -285,7 +326,7 @@ class Item:
         """From when on a read that no grant covers is called unexplained, and a disagreement one."""
         self.reported = False
         """Whether it was announced as unexplained."""
-        self.disagreed: frozenset[GrantName] = frozenset()
+        self.disagreed = _NONE_NAMED
         """What the API server named and the model does not have; counted once each."""
         self.provers: tuple[tuple[Chain, ...], ...] = ()
         """For each of `named_grants` the chains that it proves."""

@@ -5,13 +5,13 @@ Everything an outsider chose (names, user agents, audit ids) is data here; whoev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
 from actors.engine.chains import Chains
 from actors.engine.ended import Ended
-from actors.engine.nodes import AccountNode, Chain, Item
+from actors.engine.nodes import Chain, Item
 from actors.engine.queries import (
     BehaviorView,
     ChainView,
@@ -149,18 +149,12 @@ def _chain_view(
 # --- single Secrets inside a chain -------------------------------------------------------------------------------------
 
 
-def items_over(account: AccountNode, secret: SecretName) -> Iterator[Item]:
-    """The account's live evidence of reads that covered this Secret: by its name, or within a collection."""
-    yield from account.by_secret.get(secret, ())
-    yield from (item for item in account.collections if item.observation.last.scope.covers(*secret))
-
-
 def light_of_secret(chain: Chain, secret: SecretName) -> tuple[float, float, list[Item]]:
     """Until when this Secret is lit inside the chain, until when proven, and by what; 0.0 where it is not."""
     light, entry = chain.light, chain.entry
     if light is None or entry is None or chain.grant_name is None:
         return 0.0, 0.0, []
-    items = [item for item in items_over(entry.account, secret) if chain in item.edges]
+    items = [item for item in entry.account.over(secret) if chain in item.edges]
     until = max((item.until_in(chain) for item in items), default=0.0)
     proven = max((item.proven_in(chain) for item in items), default=0.0)
     return until, min(proven, until), items

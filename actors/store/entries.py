@@ -18,8 +18,8 @@ from actors.messages import AccountChanges
 from actors.store.calendar import Calendar
 from actors.store.chunks import Chunks
 from actors.store.entry import NO_ROW, Entry
-from actors.store.key import Key, Place
 from actors.store.partition import Partition
+from actors.store.place import Place
 from actors.store.sharded import ShardedDict, parts_for
 from actors.store.watches import ClosedWatches, WatchBook
 
@@ -86,7 +86,7 @@ class Entries:
         self._serial = 0
         self._expired = self._linger_overflows = self._watch_overflows = 0
 
-    def get(self, account: Account, key: Key) -> Entry | None:
+    def get(self, account: Account, key: ObservationKey) -> Entry | None:
         """The entry, live or lingering (or past and not yet taken out by `expire`)."""
         partition = self._partitions.get(account)
         return partition.get(key) if partition is not None else None
@@ -94,19 +94,26 @@ class Entries:
     # --- changes, for window.py -------------------------------------------------------------------------------------
 
     def _admit(
-        self, observation: Observation, key: Key, book: WatchBook | None, now: float, as_of: int = NO_ROW
+        self,
+        observation: Observation,
+        book: WatchBook | None,
+        now: float,
+        as_of: int = NO_ROW,
+        partition: Partition | None = None,
     ) -> None:
-        """A new entry; its observation carries the window's next version."""
+        """A new entry; its observation carries the window's next version. `partition`: its account's, if it was looked up."""
         account = observation.last.account
-        partition = self._partitions.get(account)
+        if partition is None:
+            partition = self._partitions.get(account)
         if partition is None:
             partition = Partition(account, self.version, self._spread_over)
             self._partitions[account] = partition
         self.version = observation.version
         self._serial += 1
-        entry = Entry(observation, key, self._serial, as_of=as_of, watches=book)
+        entry = Entry(observation, self._serial, as_of=as_of, watches=book)
         partition.add(entry)
-        self._note(partition)
+        if partition.noted_in != self._round:
+            self._note(partition)
         if as_of == NO_ROW:
             entry.dirty = self.dirty.add(entry.serial, entry)
         if observation.live_until > now:
@@ -193,7 +200,7 @@ class Entries:
         if entry.watches is not None:
             for id_, watch in entry.watches.watches.items():
                 if not watch.open_until:
-                    self._closed.add(account, entry.key, id_, watch.live_until, self.now)
+                    self._closed.add(account, observation.key, id_, watch.live_until, self.now)
         return work
 
     # --- time ----------------------------------------------------------------------------------------------------------
@@ -271,7 +278,7 @@ class Entries:
 
     def restore(self, observation: Observation, book: WatchBook | None, as_of: int) -> None:
         """Put back a live entry as the journal has it: with all of its reads up to batch `as_of`."""
-        self._admit(replace(observation, version=self.version + 1), Key(*observation.key), book, float("-inf"), as_of)
+        self._admit(replace(observation, version=self.version + 1), book, float("-inf"), as_of)
 
     def dissolve(self) -> Iterator[None]:
         """Let go of everything, some in each step: to free a million entries at once would stop the loop for seconds."""

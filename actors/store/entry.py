@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from actors.evidence import Observation
 from actors.store.history import Row
-from actors.store.key import Key
 from actors.store.watches import WatchBook
 
 NO_ROW: Final = -1
@@ -23,7 +22,6 @@ class Entry(Struct, gc=False):
     """An observation in the window. Times: epoch seconds."""
 
     observation: Observation
-    key: Key
     serial: int
     """Tells entries apart for as long as the window lives."""
     due: float = 0.0

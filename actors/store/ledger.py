@@ -16,12 +16,12 @@ from typing import Final, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from actors.evidence import Account, Read
+from actors.evidence import Account, ObservationKey, Read, observation_key
 from actors.messages import BatchAnswer, ParsedBatch
 from actors.store.digests import DIGEST_AGE_S, Digests
 from actors.store.entry import NO_ROW, Entry
 from actors.store.history import History, Row, take
-from actors.store.key import Key, Place, key_of
+from actors.store.place import Place
 from actors.store.queries import StoreCounts
 from actors.store.records import Drop, Fold, Head, HistoryKey, Page, Record, StateRow
 from actors.store.tally import Tally
@@ -37,8 +37,8 @@ STEP_READS: Final = 250
 class Overlay(Struct):
     """What the batches that are planned, and not yet accepted, will add to the window."""
 
-    lit: set[tuple[Account, Key]] = field(default_factory=set)
-    ended: set[tuple[Account, Key, WatchId]] = field(default_factory=set)
+    lit: set[tuple[Account, ObservationKey]] = field(default_factory=set)
+    ended: set[tuple[Account, ObservationKey, WatchId]] = field(default_factory=set)
 
 
 class Cut(Struct):
@@ -119,7 +119,7 @@ class Ledger:
 
     def _is_over(self, read: Read, overlay: Overlay) -> bool:
         """Whether it is the start of a watch whose end is in a batch before, or earlier in this one."""
-        this = (read.account, key_of(read), watch_id(read))
+        this = (read.account, observation_key(read), watch_id(read))
         if read.complete:
             overlay.ended.add(this)
             return False
@@ -258,7 +258,7 @@ class Ledger:
         gone = []
         for _ in range(min(limit, len(cut.rowless))):
             _, place = cut.rowless.popitem()
-            entry = self.window.get(place.account, Key(*place.key))
+            entry = self.window.get(place.account, place.key)
             if entry is None or entry.as_of == NO_ROW:
                 gone.append((place.account, place.key))
         old = [key for key in self._old_rows[-limit:] if not self.history.has(key)]

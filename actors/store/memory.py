@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.evidence import Account, Scope
 from actors.store.journal import JournalStatistics
-from actors.store.key import Place
+from actors.store.place import Place
 from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard
 from actors.store.sharded import ShardedDict
 from actors.store.tally import Tally

@@ -14,7 +14,6 @@ from typing import Final
 
 from actors.evidence import Account, ObservationKey
 from actors.store.entry import Entry
-from actors.store.key import Key
 from actors.store.sharded import PART_SHIFT
 
 INDEX_MAX: Final = 2048
@@ -66,8 +65,8 @@ class Partition:
         """The round of the window's changes that this account was last noted in."""
         self.paging: dict[int, int] | None = None
         """Where a pull of everything goes on -> the window's version when it began."""
-        self._index: dict[Key, Entry] = {}
-        self._spread: list[dict[Key, Entry]] | None = None
+        self._index: dict[ObservationKey, Entry] = {}
+        self._spread: list[dict[ObservationKey, Entry]] | None = None
         self._spread_over = spread_over
         self._newest: dict[int, Entry] = {}
         self._from = version + 1
@@ -76,7 +75,7 @@ class Partition:
         self._lasts: list[int] = []
         """The last version that each older segment may hold."""
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: ObservationKey) -> Entry | None:
         """The entry of this key."""
         if self._spread is None:
             return self._index.get(key)
@@ -84,7 +83,7 @@ class Partition:
 
     def add(self, entry: Entry) -> None:
         """A new entry, changed last of all; its observation carries the version."""
-        key = entry.key
+        key = entry.observation.key
         if self._spread is None:
             self._index[key] = entry
             if len(self._index) >= INDEX_MAX and self._spread_over > 1:
@@ -107,7 +106,7 @@ class Partition:
 
     def end(self, entry: Entry, version: int) -> None:
         """The entry leaves the window with this version."""
-        observation, key = entry.observation, entry.key
+        observation, key = entry.observation, entry.observation.key
         if self._spread is None:
             del self._index[key]
         else:

@@ -11,8 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, NamedGrant, Read, SeenSource
-from actors.store.key import Key
+from actors.evidence import Account, NamedGrant, ObservationKey, Read, SeenSource
 from actors.store.sources import newest_sources
 
 WATCHES_MAX: Final = 64
@@ -132,7 +131,7 @@ class WatchBook(Struct, gc=False):
 
 class _Closed(Struct, frozen=True, gc=False):
     account: Account
-    key: Key
+    key: ObservationKey
     audit_id: str
     at: float
     uri_hash: int
@@ -155,7 +154,7 @@ class ClosedWatches:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def add(self, account: Account, key: Key, id_: WatchId, live_until: float, now: float) -> None:
+    def add(self, account: Account, key: ObservationKey, id_: WatchId, live_until: float, now: float) -> None:
         """Remember the end, unless a start that comes from now on would be too late anyway."""
         if id_[1] + OPEN_MAX_S + self._ttl_s <= now:
             return
@@ -164,7 +163,7 @@ class ClosedWatches:
             self.overflows += sum(closed.at + OPEN_MAX_S + self._ttl_s > now for closed in self._old)
             self._old, self._young = self._young, {}
 
-    def live_until(self, account: Account, key: Key, id_: WatchId) -> float | None:
+    def live_until(self, account: Account, key: ObservationKey, id_: WatchId) -> float | None:
         """Until when the ended watch counts; None for one that is not known to have ended."""
         if not self._young and not self._old:
             return None

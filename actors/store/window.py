@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from actors.evidence import GrantName, NamedGrant, Observation, Read, SeenSource, observation_key
+from actors.evidence import GrantName, NamedGrant, Observation, ObservationKey, Read, SeenSource, observation_key
 from actors.store.entries import LINGER_MAX, Entries
 from actors.store.entry import Entry
-from actors.store.key import Key, key_of
 from actors.store.partition import Partition
 from actors.store.sources import with_source
 from actors.store.watches import NAMED_MAX, Effect, WatchBook, as_watch, newest_named, watch_id
@@ -34,7 +33,7 @@ KNOWN: Final = 8
 """The journal's row of its observation already contains it: nothing was done."""
 
 
-Found = tuple[Key, Partition | None, Entry | None]
+Found = tuple[ObservationKey, Partition | None, Entry | None]
 """Where a read belongs in the window: its key, what is there of its account, and its observation's entry."""
 
 
@@ -54,7 +53,7 @@ class Window(Entries):
 
     def find(self, read: Read) -> Found:
         """Where the read belongs, and what is there."""
-        key = key_of(read)
+        key = observation_key(read)
         partition = self._partitions.get(read.account)
         return key, partition, partition.get(key) if partition is not None else None
 
@@ -73,7 +72,7 @@ class Window(Entries):
                 return KNOWN
             if (entry.lingers_until or entry.observation.live_until) <= now:
                 self._end(entry)
-                entry = None
+                partition = entry = None  # the account may have gone with it
         if read.verb == "watch":
             if read.ends_only:
                 return self._end_watch(read, key, entry, now, received_at)
@@ -82,7 +81,7 @@ class Window(Entries):
         if live_until <= now:
             return self._record_late(read, key, entry, live_until, now, received_at)
         if partition is None or entry is None:
-            self._create(read, key, _effect_of(read, live_until, now), None, now, received_at)
+            self._create(read, key, _effect_of(read, live_until, now), None, now, received_at, partition)
             return COUNTED | NEW
         was = entry.observation
         last, arrived_at, sources = was.last, was.arrived_at, was.sources
@@ -112,7 +111,7 @@ class Window(Entries):
             return COUNTED | NEW
         return COUNTED
 
-    def would_light(self, read: Read, now: float, key: Key, entry: Entry | None) -> bool:
+    def would_light(self, read: Read, now: float, key: ObservationKey, entry: Entry | None) -> bool:
         """Whether this read would make its observation live that is not live now: what the answer calls `new`.
 
         `key`, `entry`: as found. Whether a full window will then keep it is not asked (rule 3).
@@ -133,7 +132,7 @@ class Window(Entries):
     # --- the rare ways of a read ---------------------------------------------------------------------------------------
 
     def _record_late(
-        self, read: Read, key: Key, entry: Entry | None, live_until: float, now: float, received_at: float
+        self, read: Read, key: ObservationKey, entry: Entry | None, live_until: float, now: float, received_at: float
     ) -> int:
         if entry is None:
             self._create_past(read, key, _effect_of(read, live_until, now), None, now, received_at)
@@ -159,7 +158,9 @@ class Window(Entries):
         )
         return COUNTED | LATE
 
-    def _record_watch(self, read: Read, key: Key, entry: Entry | None, now: float, received_at: float) -> int:
+    def _record_watch(
+        self, read: Read, key: ObservationKey, entry: Entry | None, now: float, received_at: float
+    ) -> int:
         id_, watch = watch_id(read), as_watch(read, self.ttl_s)
         if not read.complete and (gone := self._ended_unseen.live_until(read.account, key, id_)) is not None:
             watch = watch.ending(gone)
@@ -194,7 +195,7 @@ class Window(Entries):
             newer = False
         return self._follow(read if newer else None, entry, book, read.at, known is None, now, received_at) | late
 
-    def _end_watch(self, read: Read, key: Key, entry: Entry | None, now: float, received_at: float) -> int:
+    def _end_watch(self, read: Read, key: ObservationKey, entry: Entry | None, now: float, received_at: float) -> int:
         """End a watch that is known to be open. If it is not known its start may come yet: that is then one that has ended."""
         id_, live_until = watch_id(read), as_watch(read, self.ttl_s).live_until
         book = entry.watches if entry is not None else None
@@ -207,7 +208,7 @@ class Window(Entries):
             self._follow(None, entry, book, read.at, False, now, received_at)
         return 0
 
-    def _ended(self, read: Read, key: Key) -> float | None:
+    def _ended(self, read: Read, key: ObservationKey) -> float | None:
         """Until when the watch of this read counts, if it is one that has ended and is not in the window."""
         id_ = watch_id(read)
         ended = self._closed.live_until(read.account, key, id_)
@@ -247,15 +248,17 @@ class Window(Entries):
     def _create(
         self,
         read: Read,
-        key: Key,
+        key: ObservationKey,
         effect: Effect,
         book: WatchBook | None,
         now: float,
         received_at: float,
+        partition: Partition | None = None,
     ) -> None:
+        """`partition`: where it goes, if that was looked up and is there."""
         first_read = self._first_read(read, now)
         observation = Observation(
-            observation_key(read),
+            key,
             read,
             read.at,
             received_at,
@@ -267,12 +270,12 @@ class Window(Entries):
             first_read,
             effect.sources,
         )
-        self._admit(observation, key, book, now)
+        self._admit(observation, book, now, partition=partition)
 
     def _create_past(
         self,
         read: Read,
-        key: Key,
+        key: ObservationKey,
         effect: Effect,
         book: WatchBook | None,
         now: float,

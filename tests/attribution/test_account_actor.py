@@ -61,26 +61,26 @@ def test_it_follows_once_and_takes_in_what_comes(a: Any) -> None:
     assert [(m.epoch, m.version) for m in store if isinstance(m, Follow)] == [(0, 0)]
     sent = [m for m in engine if isinstance(m, EvidenceChanged)]
     assert [m.full for m in sent] == [True, False, False]
-    assert [[e.observation.key[2] for e in m.evidence] for m in sent] == [["x"], ["y"], ["z"]]
+    assert [[e.observation.key.name for e in m.evidence] for m in sent] == [["x"], ["y"], ["z"]]
 
 
 def test_after_a_gap_it_follows_again_from_where_it_is(a: Any) -> None:
     """What begins later, or earlier, than its own place is not taken in."""
     store, engine = played(a, changes(a, "x", 0, 3, full=True), changes(a, "y", 7, 8), changes(a, "z", 2, 9))
     assert [(m.epoch, m.version) for m in store if isinstance(m, Follow)] == [(0, 0), (1, 3), (1, 3)]
-    assert [[e.observation.key[2] for e in m.evidence] for m in engine] == [["x"]]
+    assert [[e.observation.key.name for e in m.evidence] for m in engine] == [["x"]]
 
 
 def test_changes_that_wait_become_one(a: Any) -> None:
     """Those that follow on one another; the engine is told once."""
     _, engine = played(a, changes(a, "x", 0, 3, full=True), [changes(a, "y", 3, 4), changes(a, "z", 4, 6)])
-    assert [[e.observation.key[2] for e in m.evidence] for m in engine] == [["x"], ["y", "z"]]
+    assert [[e.observation.key.name for e in m.evidence] for m in engine] == [["x"], ["y", "z"]]
 
 
 def test_changes_that_do_not_follow_on_one_another_do_not_become_one(a: Any) -> None:
     """The newer one stays; it says everything since its own beginning."""
     _, engine = played(a, changes(a, "x", 0, 3, full=True), [changes(a, "y", 3, 4), changes(a, "z", 3, 6)])
-    assert [[e.observation.key[2] for e in m.evidence] for m in engine] == [["x"], ["z"]]
+    assert [[e.observation.key.name for e in m.evidence] for m in engine] == [["x"], ["z"]]
 
 
 def test_a_refresh_of_the_router_makes_it_follow_again(a: Any) -> None:

@@ -151,7 +151,7 @@ def test_the_messages_add_up_to_the_present(a, steps):
             gone_at = at - 0.5 if step[2] else None
             new_pods = pods = a.pods(*(a.pod(name, name[:3], gone_at=gone_at) for name in sorted(step[1])))
         elif step[0] == "end":
-            ended = tuple(key for key in live if key[2] == step[1])
+            ended = tuple(key for key in live if key.name == step[1])
             for key in ended:
                 del live[key]
         else:

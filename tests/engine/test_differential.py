@@ -38,6 +38,20 @@ operations = st.one_of(
     ),
     st.tuples(st.just("wait"), st.sampled_from([1, 4, 100, 290])),
 )  # fmt: skip
+reads_of_one_chain = st.one_of(
+    st.tuples(
+        st.just("read"),
+        st.just("app/reader"),
+        st.sampled_from(["get", "get", "watch"]),
+        st.sampled_from([f"app/{name}" for name in "abcdef"]),
+        st.sampled_from([None, 0, 2]),
+        st.sampled_from(["gets", "gets", "wide", None]),
+        st.sampled_from([0, 20]), st.sampled_from([False, False, True]),
+    ),
+    st.tuples(st.sampled_from(["bind"]), st.just("gets"), st.just("app/reader")),
+    st.tuples(st.just("unbind"), st.just("gets")),
+    st.tuples(st.just("wait"), st.sampled_from([1, 4, 285, 700])),
+)  # fmt: skip
 settings_ = st.tuples(*[st.sampled_from([True, True, True, False])] * 6)
 
 
@@ -108,14 +122,23 @@ class Story:
         self.services["w0"] = service
         self.world.apply(service)
 
-    def do_read(self, account: str, verb: str, secret: str, pod: int | None, named: str | None, age_s: int) -> None:
+    def do_read(
+        self,
+        account: str,
+        verb: str,
+        secret: str,
+        pod: int | None,
+        named: str | None,
+        age_s: int,
+        borrowed: bool = False,
+    ) -> None:
         world = self.world
         if verb == "get" and secret.endswith("*"):
             return
         claim = None if pod is None else f"w{pod % 2}-{pod}{account[-1]}"
         grant = None if named is None else world.named(named, GRANTS[named][2])
         held = world.now + 30 if verb == "watch" and age_s else 0.0
-        world.read(account, verb, secret, pod=claim, named=grant, age_s=age_s, held_open_until=held)
+        world.read(account, verb, secret, pod=claim, named=grant, age_s=age_s, held_open_until=held, borrowed=borrowed)
 
     def do_wait(self, seconds: int) -> None:
         self.world.wait(seconds)
@@ -147,6 +170,76 @@ def test_the_engine_ends_up_like_a_fresh_one(make_world, setting, operations):
     assert fresh.engine.judge.unexplained == story.world.engine.judge.unexplained
     assert set(fresh.engine.graph.workloads) == set(story.world.engine.graph.workloads)
     assert set(fresh.engine.graph.accounts) == set(story.world.engine.graph.accounts)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(operations=st.lists(st.one_of(reads_of_one_chain, reads_of_one_chain, operations), min_size=4, max_size=30))
+def test_new_evidence_taken_in_one_go_is_as_if_it_had_been_evaluated(make_world, operations):
+    """The short way of what is most common: the same answers, flips, revisions and touched objects after every step."""
+    short, long = Story(make_world()), Story(make_world())
+    long.world.engine.edges.begin_plainly = lambda _: False
+    for story in (short, long):
+        story.begin((True, False, False, True, False, False))
+        story.do_wait(5)  # some reads are older than the grant, most are not
+        story.do_read("app/reader", "get", "app/z", 0, "gets", 0)
+    for operation in operations:
+        for story in (short, long):
+            story.act(operation)
+        one, other = short.world, long.world
+        assert one.answer() == other.answer(), operation
+        assert one.evidence(live=True) == other.evidence(live=True)
+        assert one.flips == other.flips
+        assert (one.engine.revision, one.engine.touched) == (other.engine.revision, other.engine.touched)
+        assert one.engine.next_at() == other.engine.next_at()
+        assert len(one.engine.edges.proven_due) == len(other.engine.edges.proven_due)
+        for account, node in one.engine.graph.accounts.items():
+            assert node.lighting == other.engine.graph.accounts[account].lighting
+    for one, other in zip(items_of(short), items_of(long), strict=True):
+        assert {name: getattr(one, name) for name in JUDGED} == {name: getattr(other, name) for name in JUDGED}
+
+
+JUDGED = ("explained", "explained_at", "steady", "named_grants", "counted", "held_open", "second")
+
+
+def items_of(story: Story) -> list[Any]:
+    """All live evidence of the story's engine, in the order in which it began."""
+    return sorted((item for _, _, item in story.world.engine.lights.held()), key=lambda item: item.number)
+
+
+def test_a_second_secret_of_a_lit_chain_is_taken_in_one_go(make_world):
+    """Or else the comparison above would compare nothing."""
+    world = make_world()
+    world.apply(world.pod("web-1"))
+    world.grant("all")
+    ways, short = [], world.engine.edges.begin_plainly
+    world.engine.edges.begin_plainly = lambda item: ways.append(short(item)) or ways[-1]
+    for secret in ("app/a", "app/b"):
+        world.wait(1)
+        world.read("app/reader", "get", secret, pod="web-1", named=world.named("all"))
+    assert ways == [False, True]
+
+
+def test_proof_that_ends_is_noticed_again_after_it_was_taken_in_one_go(make_world):
+    """The chain is lit by a read that names nothing; a new one proves it, and no longer than it lives."""
+    world = make_world()
+    world.apply(world.pod("web-1"))
+    world.grant("all")
+    world.wait(1)
+    world.read("app/reader", "get", "app/a", pod="web-1", named=world.named("all"))
+    world.wait(290)
+    world.read("app/reader", "get", "app/b", pod="web-1")
+    world.wait(20)
+    world.read("app/reader", "get", "app/c", pod="web-1", named=world.named("all"))
+    world.wait(100)
+    for _ in range(30):
+        world.read("app/reader", "get", "app/b", pod="web-1")
+        world.wait(10)
+    (chain,) = world.chains()
+    assert (chain.corroboration, world.engine.edges.proven_due.next_at()) == ("possible", None)
+    world.read("app/reader", "get", "app/d", pod="web-1", named=world.named("all"))
+    (chain,) = world.chains()
+    assert chain.corroboration == "proven"
+    assert world.engine.edges.proven_due.next_at() == world.now + 300.0
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from actors.evidence import Account, PodClaim, Read, Scope, is_namespace_name, is_object_name, observation_key
+from actors.evidence import (
+    Account,
+    ObservationKey,
+    PodClaim,
+    Read,
+    Scope,
+    is_namespace_name,
+    is_object_name,
+    observation_key,
+)
 from actors.evidence.times import parse_rfc3339, rfc3339
 
 
@@ -63,7 +72,9 @@ def test_reads_of_one_account_are_one_observation_by_verb_scope_and_pod() -> Non
     one = Read(account, scope, "get", 1.0, 1.0, claim=PodClaim("p", "u"), user_agent="a")
     two = Read(account, scope, "get", 2.0, 3.0, claim=PodClaim("p", "u"), user_agent="b")
     other = Read(account, scope, "get", 2.0, 3.0)
-    expected = [("get", "app", "db", "p", "u", False)] * 2 + [("get", "app", "db", None, None, False)]
+    expected = [ObservationKey("get", "app", "db", "p", "u", False)] * 2 + [
+        ObservationKey("get", "app", "db", None, None, False)
+    ]
     assert expected == [observation_key(read) for read in (one, two, other)]
 
 

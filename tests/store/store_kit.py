@@ -88,7 +88,7 @@ async def everything(journal: Journal) -> Page:
     while page.next is not None:
         page = await journal.read(page.next)
         states, history, records = states + page.states, history + page.history, records + page.records
-    return Page(tuple(sorted(states, key=lambda s: s.observation.key[2] or "")), history, records)
+    return Page(tuple(sorted(states, key=lambda s: s.observation.key.name or "")), history, records)
 
 
 class Router:

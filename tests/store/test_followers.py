@@ -46,7 +46,7 @@ def test_each_is_told_from_where_it_was_told_last() -> None:
         answered(window, followers)
         read(window, name)
         assert answered(window, followers) == ()
-    names = [[o.key[2] for o in changes.observations] for changes in told.changes[1:]]
+    names = [[o.key.name for o in changes.observations] for changes in told.changes[1:]]
     assert names == [["c"], ["d"]]
     for before, after in zip(told.changes, told.changes[1:], strict=False):
         assert before.version == after.since
@@ -62,7 +62,7 @@ def test_one_that_is_where_the_window_is_waits() -> None:
     assert told.changes == []
     read(window, "b")
     assert answered(window, followers) == ()
-    assert [[o.key[2] for o in changes.observations] for changes in told.changes] == [["b"]]
+    assert [[o.key.name for o in changes.observations] for changes in told.changes] == [["b"]]
 
 
 @pytest.mark.parametrize("error", [ActorDead, MailboxFull])
@@ -80,7 +80,7 @@ def test_one_that_cannot_be_told_follows_no_longer(error: type[Exception]) -> No
     assert not followers.add(Follow(APP, 7, 1, told))
     told.fails = None
     assert followers.add(Follow(APP, 7, 1, told))
-    assert [o.key[2] for o in told.changes[-1].observations] == ["b"]
+    assert [o.key.name for o in told.changes[-1].observations] == ["b"]
 
 
 def test_an_account_that_has_nothing_left_is_followed_by_nobody() -> None:

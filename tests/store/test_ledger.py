@@ -156,7 +156,7 @@ def test_a_first_read_needs_a_day_of_history() -> None:
     later = T0 + REACH_S
     put(store, batch(get("new", at=later - 1), get("a", at=later - 1)), later)
     put(store, batch(get("new", at=later), get("new", at=later, pod="other")), later)
-    assert {(key[1][2], key[1][3]): o.first_read for key, o in live(store.window, later).items()} == {
+    assert {(key[1].name, key[1].pod): o.first_read for key, o in live(store.window, later).items()} == {
         ("a", None): False,
         ("new", None): True,
         ("new", "other"): False,

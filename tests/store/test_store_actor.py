@@ -90,7 +90,7 @@ class Rig:
         return status
 
     async def secrets(self) -> list[str | None]:
-        return sorted(o.key[2] or "" for o in (await self.pull()).observations)
+        return sorted(o.key.name or "" for o in (await self.pull()).observations)
 
 
 @asynccontextmanager
@@ -187,7 +187,7 @@ def test_a_failing_commit_leaves_nothing_behind() -> None:
             assert (status.counts.batches, status.counts.reads, status.actor.unavailable) == (1, 1, 1)
             journal.failing = None
             assert BatchAnswer(2, 2, 1, {}) == await r.post(get("a"), get("b"))
-            assert {o.key[2]: o.count for o in (await r.pull()).observations} == {"a": 2, "b": 1}
+            assert {o.key.name: o.count for o in (await r.pull()).observations} == {"a": 2, "b": 1}
 
     run(main)
 
@@ -264,10 +264,10 @@ def test_a_late_read_is_pulled_as_past_and_then_ended() -> None:
         async with rig() as r:
             assert BatchAnswer(2, 2, 1, {}) == await r.post(get("late", at=T0 - 400), get("now"))
             pulled = await r.pull()
-            assert [o.live_until for o in pulled.observations if o.key[2] == "late"] == [T0 - 100]
+            assert [o.live_until for o in pulled.observations if o.key.name == "late"] == [T0 - 100]
             await trio.sleep(10.1)
             ended = (await r.pull(APP, pulled.epoch, pulled.version)).ended
-            assert ([key[2] for key in ended], (await r.status()).counts.late) == (["late"], 1)
+            assert ([key.name for key in ended], (await r.status()).counts.late) == (["late"], 1)
 
     run(main)
 
@@ -302,7 +302,7 @@ def test_a_pull_of_more_than_one_answer_holds_goes_on(monkeypatch: pytest.Monkey
                 page = await r.pull(APP, page.epoch, page.version)
                 assert not page.full
                 found += page.observations
-            assert {f"s{i}" for i in range(7)} == {o.key[2] for o in found}
+            assert {f"s{i}" for i in range(7)} == {o.key.name for o in found}
 
     run(main)
 

@@ -12,13 +12,12 @@ from store_kit import T0, get
 from actors.evidence import Observation, observation_key
 from actors.store.calendar import Calendar
 from actors.store.entry import Entry
-from actors.store.key import key_of
 
 OBSERVATION = Observation(observation_key(get()), get(), T0, T0, 1, T0, 0.0, (), 1)
 
 
 def entry(serial: int) -> Entry:
-    return Entry(OBSERVATION, key_of(OBSERVATION.last), serial)
+    return Entry(OBSERVATION, serial)
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)

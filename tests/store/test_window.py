@@ -14,7 +14,6 @@ from store_kit import APP, T0, TTL_S, get, grant, live, watch
 from actors.evidence import Account, Observation, Read, observation_key
 from actors.store import Window
 from actors.store.entries import LINGER_S, PARTITION_WORK
-from actors.store.key import key_of
 from actors.store.watches import CLOSED_MAX, OPEN_MAX_S, WATCHES_MAX, ClosedWatches
 from actors.store.window import COUNTED, LATE, NEW
 
@@ -24,7 +23,7 @@ def window(capacity: int = 1000) -> Window:
 
 
 def one(w: Window, read: Read) -> Observation:
-    entry = w.get(read.account, key_of(read))
+    entry = w.get(read.account, observation_key(read))
     assert entry is not None
     return entry.observation
 
@@ -210,7 +209,7 @@ def test_many_short_watches_are_no_overflow() -> None:
 
 def test_ends_of_watches_are_remembered_within_a_bound() -> None:
     """The older half is forgotten at once, and counted while it still mattered."""
-    closed, key = ClosedWatches(TTL_S, bound=4), key_of(get())
+    closed, key = ClosedWatches(TTL_S, bound=4), observation_key(get())
     for i in range(3):
         closed.add(APP, key, ("w", T0 + i, 0), T0 + 300, T0)
     assert (len(closed), closed.overflows, closed.live_until(APP, key, ("w", T0, 0))) == (3, 0, T0 + 300)
@@ -299,8 +298,8 @@ def test_over_capacity_what_ends_soonest_goes_first() -> None:
         w.record(get(name, at=at), T0, T0)
     w.record(get("c", at=T0), T0, T0)
     w.record(get("e", at=T0 - 5), T0, T0)
-    assert ({"c", "d", "e"}, 2, 3) == ({key[1][2] for key in live(w, T0)}, w.evicted, w.live)
-    assert {"a", "b"} == {key[2] for key in w.changes_since(APP, 7, 0).ended}
+    assert ({"c", "d", "e"}, 2, 3) == ({key[1].name for key in live(w, T0)}, w.evicted, w.live)
+    assert {"a", "b"} == {key.name for key in w.changes_since(APP, 7, 0).ended}
 
 
 def test_what_is_past_goes_before_anything_is_evicted() -> None:

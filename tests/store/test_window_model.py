@@ -12,7 +12,6 @@ from store_kit import plain
 from actors.evidence import Account, Observation, ObservationKey, Read, Scope, observation_key
 from actors.store import Window
 from actors.store.entries import LINGER_S
-from actors.store.key import Key
 from actors.store.window import COUNTED, LATE, NEW
 
 TTL = 10.0
@@ -202,9 +201,7 @@ def test_pulled_changes_come_to_the_full_set(steps: list[Any]) -> None:
             puller.pull(window)
         assert fresh.copy == often.copy == rare.copy
         assert {key: plain(o) for key, o in fresh.copy.items()} == {
-            key: plain(entry.observation)
-            for key in fresh.copy
-            if (entry := window.get(ACCOUNTS[0], Key(*key))) is not None
+            key: plain(entry.observation) for key in fresh.copy if (entry := window.get(ACCOUNTS[0], key)) is not None
         }
         assert window.live <= 5
 
@@ -217,7 +214,7 @@ def test_a_pull_holds_only_what_changed() -> None:
     before = window.version
     window.record(as_read(("get", ACCOUNTS[0], 5, 0, 0), 31.0), 31.0, 31.0)
     changes = window.changes_since(ACCOUNTS[0], 1, before)
-    assert (changes.full, [o.key[2] for o in changes.observations], changes.ended) == (False, ["s5"], ())
+    assert (changes.full, [o.key.name for o in changes.observations], changes.ended) == (False, ["s5"], ())
     assert window.changes_since(ACCOUNTS[0], 1, changes.version).observations == ()
 
 
@@ -249,7 +246,7 @@ def test_what_ended_and_came_again_is_no_ended_key() -> None:
     window.expire(40.0, 10)
     window.record(get_at(0, 41.0), 41.0, 41.0)
     changes = window.changes_since(ACCOUNTS[0], 1, version)
-    assert (changes.full, [o.key[2] for o in changes.observations], changes.ended) == (False, ["s0"], ())
+    assert (changes.full, [o.key.name for o in changes.observations], changes.ended) == (False, ["s0"], ())
 
 
 def test_a_pull_of_everything_in_parts_goes_on_though_ends_were_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

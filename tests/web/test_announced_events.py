@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from actors.evidence import Account
 from web.app import _publish_evidence
@@ -10,15 +11,15 @@ from web.events import EventHub
 
 
 class Keeping(EventHub):
-    """A hub that keeps what is published."""
+    """A hub that keeps what is published, as a stream would say it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said: list[tuple[str, str]] = []
 
-    def publish(self, name: str, data_json: str) -> str:
-        self.said.append((name, data_json))
-        return super().publish(name, data_json)
+    def publish(self, name: str, data: str | Callable[[], str]) -> str:
+        self.said.append((name, data if isinstance(data, str) else data()))
+        return super().publish(name, data)
 
 
 def test_new_evidence_is_announced_with_time_event_and_cluster() -> None:

@@ -2,7 +2,8 @@
 
 Differences: `Upgrade` is ignored (no websockets, no h2c: RFC 9110, 7.8 lets a server do so); prior-knowledge HTTP/2, CONNECT
 and unusable targets are refused; `100 Continue` is sent when the application first asks for the body, not before it could
-refuse; an answer that comes before the request's end says `connection: close`. Counterpart: web/listener/connection.py.
+refuse; an answer that comes before the request's end says `connection: close`; a head goes
+out with its body. Counterpart: web/listener/connection.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import h11
 from h11._state import MIGHT_SWITCH_PROTOCOL
-from hypercorn.events import Closed, Updated
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
@@ -31,6 +32,8 @@ class Http1(H11Protocol):
     config: Setup
     connection: h11.Connection
     stream: RequestStream | None
+    _head = b""
+    """An answer's head that waits for the first part of its body, which has been announced: they go out together."""
 
     async def stream_send(self, event: StreamEvent) -> None:
         """What the application answers; tells the client where the connection ends with this answer."""
@@ -95,6 +98,19 @@ class Http1(H11Protocol):
             )
         )
         self.keep_alive_requests += 1
+
+    async def _send_h11_event(self, event: Any) -> None:
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        data, self._head = self._head + (data or b""), b""
+        if isinstance(event, h11.Response) and any(name == b"content-length" for name, _ in event.headers):
+            self._head = data
+        else:
+            await self.send(RawData(data))
 
     async def _continue(self) -> None:
         if self.connection.they_are_waiting_for_100_continue:
