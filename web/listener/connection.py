@@ -126,7 +126,12 @@ class Connection:
     def _make_protocol(self, alpn: str, nursery: trio.Nursery) -> Http1 | Http2:
         sock = self._transport.socket
         is_tls = isinstance(self._stream, trio.SSLStream)
-        state = {"peer_certificate": self._stream.getpeercert()} if isinstance(self._stream, trio.SSLStream) else {}
+        state: dict[str, Any] = {}
+        if isinstance(self._stream, trio.SSLStream) and (shown := self._stream.getpeercert()):
+            state = {
+                "peer_certificate": shown,
+                "tls": self._stream.context,
+            }  # the context says which CA it was held against
         kind: Any = (
             Http2 if alpn == "h2" else Http1
         )  # Any: our application takes no wrapper's arguments, our tasks no apps
