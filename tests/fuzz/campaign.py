@@ -16,7 +16,8 @@ from pathlib import Path
 import trio
 from audit_events import event, event_list
 from edge_kit import client_tls, parsed_frames
-from hpack import Decoder
+from hpack import Decoder, HPACKError
+from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import HeadersFrame, SettingsFrame
 
 from fuzz.cases import PREFACE, TOKEN, Case, make_case
@@ -159,9 +160,13 @@ class Campaign:
 
     def _judge_frames(self, case: Case, received: bytes) -> None:
         decoder, statuses = Decoder(), []
-        for frame in parsed_frames(received):
-            if isinstance(frame, HeadersFrame):
-                statuses += [int(value) for name, value in decoder.decode(frame.data) if name == ":status"]
+        decoder.max_allowed_table_size = 2**32  # what the case may have offered in its settings
+        try:
+            for frame in parsed_frames(received):
+                if isinstance(frame, HeadersFrame):
+                    statuses += [int(value) for name, value in decoder.decode(frame.data) if name == ":status"]
+        except (HPACKError, HyperframeError, ValueError) as error:
+            self._must(case, False, f"answered what cannot be read: {error!r}")
         self._judge([status for status in statuses if status != 100], case)
 
 
