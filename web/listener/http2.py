@@ -172,7 +172,7 @@ class Http2(Http2Answers):
                 stream_id=stream_id,
                 headers=filter_pseudo_headers(headers),
                 http_version="2",
-                method=method.decode("ascii").upper(),
+                method=method.decode("ascii"),
                 raw_path=path,
                 state=self.connection_state,
             )
