@@ -72,7 +72,8 @@ class Campaign:
         """Until enough was sent."""
         await self._normal()
         while self._next < WARM and self._goes_on(self._next):
-            await self._send_next(None)
+            if (kept := await self._send_next(None)) is not None:
+                await kept.aclose()
         await self._server.left(10**6, 10**6)
         tasks, files, rss = self._server.tasks(), open_files(), _rss_kib()
         start = time.monotonic()
@@ -137,7 +138,12 @@ class Campaign:
     async def _body(self, case: Case, kept: trio.SocketStream | None) -> trio.SocketStream:
         """A whole body with the right token is answered 200, whatever it holds."""
         stream = kept or await trio.open_tcp_stream("127.0.0.1", self._server.ports["plaintext"])
-        status = await _post(stream, case.data)
+        status = 0
+        try:
+            status = await _post(stream, case.data)
+        finally:
+            if status != 200:
+                await trio.aclose_forcefully(stream)
         self._must(case, status == 200, f"answered {status}")
         self.report.statuses[status] += 1
         return stream

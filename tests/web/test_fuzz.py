@@ -14,7 +14,7 @@ from fuzz.mutations import mutated, mutated_json
 from trio_run import run
 
 SEED = int(os.environ.get("FUZZ_SEED", "") or random.SystemRandom().randrange(10**9))
-CASES = int(os.environ.get("FUZZ_CASES", "") or 700)
+CASES = int(os.environ.get("FUZZ_CASES", "") or 500)
 MEMORY_KIB = 24 * 1024
 """How much this process may have grown over a short campaign: pools that fill, not requests that stay."""
 
