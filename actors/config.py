@@ -79,6 +79,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     history_days: int = 90
     cluster_name: str = ""
     log: str = "console"
+    expected: Path | None = None
+    burst_secrets: int = 20
+    first_read_after_s: float = 86400.0
 
     @property
     def has_client_certificates_only(self) -> bool:
@@ -231,9 +234,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("HISTORY_DAYS", _whole(1, 3660), "how long history is kept", "DAYS"),
     Setting("CLUSTER_NAME", _text, "the cluster's name in the flip log and the pages", "NAME"),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
+    Setting("EXPECTED", Path, "a YAML file of the readers that are expected", "FILE"),
+    Setting(
+        "BURST_SECRETS", _whole(2, 10**6), "so many distinct Secrets of one account in the window are a burst", "N"
+    ),
+    Setting(
+        "FIRST_READ_AFTER_S",
+        _seconds(0, 1e9),
+        "how long history has to reach back before a read is called the first",
+        "SECONDS",
+    ),
 )
 
-LATER: Final = ("AUDIT_LOG", "EXPECTED", "HEARTBEAT")
+LATER: Final = ("AUDIT_LOG", "HEARTBEAT")
 """Settings that the design names and this version does not have: refused with a word of their own, never ignored."""
 
 _BY_ENV: Final = {setting.env: setting for setting in SETTINGS}

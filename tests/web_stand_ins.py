@@ -137,7 +137,12 @@ def chain(chain_id: str = "c1", **changes: Any) -> ChainView:
         "secrets_total": 1,
         "evidence": [evidence()],
     }
-    return ChainView(**(values | changes))
+    values |= changes
+    values.setdefault("open", values["corroborated"])
+    values.setdefault(
+        "cut", ["Delete RoleBinding/app/read-db-creds, or take ServiceAccount app/reader-sa out of its subjects."]
+    )
+    return ChainView(**values)
 
 
 DARK: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.engine.queries import ChainView, EvidenceView, SecretView
+from actors.engine.queries import ChainView, EvidenceView, NameView, SecretView
 from web.sources import FeedState, FeedView
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "ErrorAnswer",
     "EvidenceAnswer",
     "FeedStatusView",
+    "HistoryReadsAnswer",
+    "HistoryRowView",
     "KindView",
     "SecretAnswer",
     "SenderView",
@@ -126,5 +128,32 @@ class StatusAnswer(Struct, frozen=True):
     objects: dict[str, KindView]
 
 
-ANSWERS: Final = (ChainsAnswer, ChainAnswer, EvidenceAnswer, SecretAnswer, StatusAnswer, ErrorAnswer)
+class HistoryRowView(Struct, frozen=True):
+    """Reads of one account, scope and verb, as far back as history goes."""
+
+    service_account: NameView
+    secret: NameView
+    verb: str
+    first_seen: str
+    last_seen: str
+    count: int
+
+
+class HistoryReadsAnswer(Struct, frozen=True):
+    """A page of history. `since`: from when on everything is known; what was read before is not."""
+
+    since: str | None
+    history: list[HistoryRowView]
+    next_cursor: str | None
+
+
+ANSWERS: Final = (
+    ChainsAnswer,
+    ChainAnswer,
+    EvidenceAnswer,
+    HistoryReadsAnswer,
+    SecretAnswer,
+    StatusAnswer,
+    ErrorAnswer,
+)
 """Every answer with a schema of its own; docs/openapi.yaml is held against them."""

@@ -29,6 +29,7 @@ from web.answers import (
     WindowView,
 )
 from web.events import RETRY_MS, HubClosed, HubFull, Subscription, as_sse
+from web.history import history_answer
 from web.params import NO_SUCH_CURSOR, BadParameter, chains_query, evidence_query, no_parameters, pairs_of
 from web.sources import Sources, feed_of
 
@@ -172,6 +173,10 @@ def add_api(app: QuartTrio, sources: Sources) -> None:
     @app.get("/api/evidence")
     async def api_evidence() -> Response:
         return await _evidence(sources)
+
+    @app.get("/api/history")
+    async def api_history() -> Response:
+        return json_answer(await history_answer(sources, pairs_of(request.query_string)))
 
     @app.get("/api/status")
     async def api_status() -> Response:

@@ -180,6 +180,7 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
     yield gauge("revision", "Rises with every change of what the chains answer.", engine.revision)
     yield gauge("chains", "Chains, lit or not.", engine.chains)
     yield gauge("chains_corroborated", "Chains with live evidence.", engine.corroborated)
+    yield gauge("chains_open", "Corroborated chains that no expected reader accounts for: findings.", engine.open)
     yield gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)
     yield gauge("evidence_ended", "Pieces of evidence that ended and are still shown.", engine.evidence_ended)
     yield gauge("unexplained_reads", "Live evidence that no modelled grant covers.", engine.unexplained)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from actors.engine.queries import LIMIT_MAX, ChainsQuery, EvidenceQuery
+from actors.engine.queries import LIMIT_DEFAULT, LIMIT_MAX, ChainsQuery, EvidenceQuery
 from actors.evidence import NAME_MAX, Signal
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "BadParameter",
     "chains_query",
     "evidence_query",
+    "history_parameters",
     "no_parameters",
     "pairs_of",
 ]
@@ -59,6 +60,12 @@ def chains_query(pairs: Iterable[tuple[str, str]]) -> ChainsQuery:
 def evidence_query(pairs: Iterable[tuple[str, str]]) -> EvidenceQuery:
     """The question for a page of evidence."""
     return EvidenceQuery(**_parsed(pairs, _EVIDENCE))
+
+
+def history_parameters(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str] | None, str | None, int]:
+    """Account, cursor and limit of a question for history."""
+    found = _parsed(pairs, _HISTORY)
+    return found.get("account"), found.get("cursor"), found.get("limit", LIMIT_DEFAULT)
 
 
 def no_parameters(pairs: Iterable[tuple[str, str]]) -> None:
@@ -133,5 +140,6 @@ _COMMON: Final[dict[str, Callable[[str], Any]]] = {
     "limit": _limit,
     "cursor": _cursor,
 }
-_CHAINS: Final = {"corroborated": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
+_CHAINS: Final = {"corroborated": _flag, "open": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
 _EVIDENCE: Final = _COMMON
+_HISTORY: Final = {name: _COMMON[name] for name in ("account", "limit", "cursor")}

@@ -14,8 +14,9 @@ from typing import Final, TypeVar
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, RecordKey, Role, Route, Service
 from actors.engine.chains import Chains
 from actors.engine.changes import Changes
+from actors.engine.expected import Expected
 from actors.engine.exposure import Exposure, Exposures, shape_of
-from actors.engine.nodes import PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, Entry, WorkloadNode
+from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, Entry, WorkloadNode
 from actors.evidence import Account, ObjectName, Scope, Workload
 from actors.grants import Concerned, Grant, Grants
 
@@ -26,8 +27,10 @@ RBAC_KINDS: Final = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 class Graph:
     """Everything the cluster's records say about chains."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, expected: Expected | None = None, burst_secrets: int = BURST_SECRETS) -> None:
         self._changes = changes
+        self.expected = Expected() if expected is None else expected
+        self._burst_secrets = burst_secrets
         self.grants = Grants()
         self.chains = Chains(changes)
         self._exposures = Exposures()
@@ -160,7 +163,8 @@ class Graph:
         """The account's node; made, with its grants, if it is not there."""
         node = self.accounts.get(account)
         if node is None:
-            node = self.accounts[account] = AccountNode(account)
+            node = AccountNode(account, self.expected.of(account), self._burst_secrets)
+            self.accounts[account] = node
             self._accounts_in.setdefault(account.namespace, {})[node] = None
             self._take_grants(node)
         return node

@@ -69,6 +69,7 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         ready=ready,
         chains=len(chains.by_id),
         corroborated=len(chains.lit),
+        open=chains.open,
         evidence_live=engine.lights.live,
         evidence_ended=len(engine.ended),
         unexplained=engine.judge.unexplained,

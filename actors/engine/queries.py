@@ -25,6 +25,8 @@ class ChainsQuery(Struct, frozen=True):
     account: tuple[str, str] | None = None
     signal: str | None = None
     """Chains with live evidence that carries this signal; with `secret`, evidence of that Secret."""
+    open: bool | None = None
+    """Chains lit by evidence that no entry of the expected readers speaks for; False: all others."""
     cursor: str | None = None
     limit: int = LIMIT_DEFAULT
 
@@ -150,6 +152,8 @@ class EvidenceView(Struct, frozen=True, gc=False):
     explained: bool | None
     signals: list[str]
     chains: list[str]
+    expected: str | None = None
+    """Why it is expected; null: it is not."""
 
 
 class ChainView(Struct, frozen=True, gc=False):
@@ -171,6 +175,10 @@ class ChainView(Struct, frozen=True, gc=False):
     secrets_total: int
     """Known Secrets of the scope; `secrets` holds at most the first 1,000, the corroborated ones first (fewer in a long page)."""
     evidence: list[EvidenceView]
+    open: bool = False
+    """Corroborated by evidence that is not expected: a finding."""
+    cut: list[str] | None = None
+    """What to cut to end it, in words, the first first. Only in the answer for one chain; null elsewhere."""
 
 
 class ChainPage(Struct, frozen=True):
@@ -222,5 +230,7 @@ class EngineStatus(Struct, frozen=True):
     unexplained: int
     disagreements: int
     touched: int
+    open: int = 0
+    """Chains lit by evidence that is not expected."""
     gone: int = 0
     """Live evidence whose claimed pod is unknown (attribution `gone`)."""

@@ -17,6 +17,7 @@ from actors.grants.grant import TOLERANCE_S, Grant
 from actors.grants.index import Grants, GrantsStatistics
 from actors.grants.rules import READ_VERBS, SecretRule, compile_rules
 from actors.grants.subjects import Concerned, concerned_by
+from actors.grants.usage import NarrowRole, NarrowRule, Unused, Use, by_account, narrowest, unused
 
 __all__ = [
     "READ_VERBS",
@@ -26,12 +27,19 @@ __all__ = [
     "Grant",
     "Grants",
     "GrantsStatistics",
+    "NarrowRole",
+    "NarrowRule",
     "Reader",
     "SecretRule",
+    "Unused",
+    "Use",
     "access_of",
     "answer_queries",
+    "by_account",
     "compile_rules",
     "concerned_by",
+    "narrowest",
     "parse_account",
     "readers_of",
+    "unused",
 ]
