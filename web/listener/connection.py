@@ -21,7 +21,7 @@ from hypercorn.utils import parse_socket_addr
 
 from web.listener.http1 import Http1
 from web.listener.http2 import Http2
-from web.listener.records import drained
+from web.listener.records import drained, released
 from web.listener.request import App
 from web.listener.setup import Setup
 from web.listener.transport import Transport
@@ -73,6 +73,8 @@ class Connection:
                     nursery.cancel_scope.deadline = trio.current_time() + self._setup.limits.request_end_s
         finally:
             await self._close()
+            if isinstance(self._stream, trio.SSLStream):
+                released(self._stream)
 
     def stop(self) -> None:
         """Ends at once if no request is in flight, else as soon as none is: what comes meanwhile, the application refuses.
