@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from actors.engine.acts import acted_until
 from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
@@ -262,7 +263,7 @@ class Lights:
                 light.refresh(chain)
                 if light.proven_until <= now:
                     self._edges.proven_due.drop(chain)
-            lit = light is not None and light.until > now
+            lit = (light is not None and light.until > now) or acted_until(chain) > now
             if lit is not chain.lit:
                 self._graph.chains.turn(chain, lit=lit)
                 self._flip(chain, now)
