@@ -207,8 +207,8 @@ def _acts(acts: ActsStatistics) -> Iterator[Metric]:
         taken.add_metric([kind], count)
     yield taken
     dropped = CounterMetricFamily("protector_behaviors_dropped", "Behaviors dropped, by reason.", labels=["reason"])
-    for reason, count in bounded(acts.dropped.items()):
-        dropped.add_metric([reason], count)
+    for reason, items in bounded(acts.dropped.items()):
+        dropped.add_metric([reason], items)
     yield dropped
 
 

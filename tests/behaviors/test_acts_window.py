@@ -28,14 +28,14 @@ def test_the_same_behavior_again_is_one_act_that_lasts_longer(pod):
     window = ActsWindow(ttl_s=300)
     said = [window.put(pod(), SecretRead("app/db"), EXACT, NOW + t, NOW + 20, "tetra") for t in (0, 10, 5)]
     (act,) = acts_of(window).values()
-    assert [True, False, False] == said
-    assert (3, NOW, NOW + 10, NOW + 310) == (act.count, act.first_seen, act.observed_at, act.live_until)
-    assert ("web-1", "app/reader", "Deployment/app/web", "db") == (
+    assert said == [True, False, False]
+    assert (act.count, act.first_seen, act.observed_at, act.live_until) == (3, NOW, NOW + 10, NOW + 310)
+    assert (
         act.pod,
         str(act.account),
         str(act.workload),
         act.secret,
-    )
+    ) == ("web-1", "app/reader", "Deployment/app/web", "db")
 
 
 def test_a_time_in_the_future_is_now_and_one_long_past_is_not_taken(pod):
@@ -43,7 +43,7 @@ def test_a_time_in_the_future_is_now_and_one_long_past_is_not_taken(pod):
     window = ActsWindow(ttl_s=300)
     assert window.put(pod(), Alert("r"), EXACT, NOW + 1e9, NOW, None) is True
     assert window.put(pod(), Alert("old"), EXACT, NOW - 300, NOW, None) is None
-    assert [NOW + 300] == [act.live_until for act in acts_of(window).values()]
+    assert [act.live_until for act in acts_of(window).values()] == [NOW + 300]
 
 
 def test_a_pod_that_is_reported_much_of_has_its_own_bound(pod):
@@ -53,9 +53,9 @@ def test_a_pod_that_is_reported_much_of_has_its_own_bound(pod):
     for n in range(1000):
         window.put(pod("noisy-1"), Alert(f"rule {n}"), EXACT, NOW + n / 1000, NOW + n / 1000, None)
     held = acts_of(window)
-    assert ["rule 992", "rule 999"] == [list(held.values())[n].behavior.rule for n in (1, 8)]  # type: ignore[union-attr]
+    assert [list(held.values())[n].behavior.rule for n in (1, 8)] == ["rule 992", "rule 999"]  # type: ignore[union-attr]
     assert {"uid-victim-1", "uid-noisy-1"} == {key.pod_uid for key in held}
-    assert (9, 992) == (window.statistics().acts, window.statistics().evicted)
+    assert (window.statistics().acts, window.statistics().evicted) == (9, 992)
 
 
 def test_the_window_is_bounded_in_all(pod):
@@ -63,7 +63,7 @@ def test_the_window_is_bounded_in_all(pod):
     window = ActsWindow(acts_max=100)
     for n in range(300):
         window.put(pod(f"web-{n}"), Alert("r"), EXACT, NOW, NOW, None)
-    assert (100, 200, 300) == (window.statistics().acts, window.statistics().evicted, window.statistics().new)
+    assert (window.statistics().acts, window.statistics().evicted, window.statistics().new) == (100, 200, 300)
     assert {f"uid-web-{n}" for n in range(200, 300)} == {key.pod_uid for key in acts_of(window)}
 
 
@@ -74,7 +74,7 @@ def test_what_ended_by_time_makes_room_without_being_counted_as_lost(pod):
         window.put(pod(), Alert(f"{n}"), EXACT, NOW, NOW, None)
     for n in range(4):
         window.put(pod(), Alert(f"later {n}"), EXACT, NOW + 400, NOW + 400, None)
-    assert (4, 0) == (window.statistics().acts, window.statistics().evicted)
+    assert (window.statistics().acts, window.statistics().evicted) == (4, 0)
 
 
 def test_who_follows_has_what_the_window_has(pod):
@@ -110,7 +110,7 @@ def test_pages_of_changes_are_bounded(pod):
         page = window.changes_since(version)
         pages.append(len(page.acts))
         version, more = page.version, page.more
-    assert [CHANGES_MAX, CHANGES_MAX, 3] == pages
+    assert pages == [CHANGES_MAX, CHANGES_MAX, 3]
     assert len(acts_of(window)) == 2 * CHANGES_MAX + 3
 
 

@@ -50,7 +50,7 @@ def test_a_file_is_of_the_mount_with_the_longest_path(pod, path, expected_secret
 def test_a_mount_of_one_file_or_of_the_root_is_matched(pod):
     """A subPath mount is its one file; a mount at the root holds everything."""
     one = pod(mounts=(MountedSecret("key", "volume", "/etc/tls.key"),))
-    assert (("key",), ()) == (secrets_at(one, "/etc/tls.key"), secrets_at(one, "/etc/tls.key2"))
+    assert (secrets_at(one, "/etc/tls.key"), secrets_at(one, "/etc/tls.key2")) == (("key",), ())
     assert secrets_at(pod(mounts=(MountedSecret("root", "volume", "/"),)), "/anything") == ("root",)
 
 
@@ -69,7 +69,7 @@ def test_what_is_mounted_over_a_secret_hides_it():
     assert isinstance(raw, RawPod)
     assert raw.pod.hidden == ("/etc/db/tmp",)
     found = [secrets_at(raw.pod, f"/etc/db/{name}") for name in ("password", "tmp/x", "tmpx")]
-    assert [("db-creds",), (), ("db-creds",)] == found
+    assert found == [("db-creds",), (), ("db-creds",)]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_what_a_sensor_writes_freely_is_cut(pod):
     (alert,), (peer,) = resolve(pod(), Alert(long)), resolve(pod(), NetworkConnection(long, internet=True))
     (library,), (program,) = resolve(pod(), LibraryLoaded(long)), resolve(pod(), ProcessExec(f"/{long}/bash"))
     kept = (alert.rule, peer.peer, library.name, program.path)  # type: ignore[union-attr]
-    assert [TEXT_KEPT_MAX] * 4 == [len(text) for text in kept]
+    assert [len(text) for text in kept] == [TEXT_KEPT_MAX] * 4
     assert kept[3].endswith("/bash")
     assert resolve(pod(), PrivilegeChange(1000, 0)) == (PrivilegeChange(1000, 0),)

@@ -43,7 +43,7 @@ def alert(**changed: Any) -> bytes:
 def test_all_seven_behaviors_are_read():
     """A JSON array, or the envelope of later agents around it."""
     whole = read_report(body(*SEVEN))
-    assert (7, {}, None) == (whole.events, whole.dropped, whole.error)
+    assert (whole.events, whole.dropped, whole.error) == (7, {}, None)
     assert [type(each.behavior).__struct_config__.tag for each in whole.observations] == [
         each["kind"] for each in SEVEN
     ]
@@ -54,7 +54,7 @@ def test_an_agent_cannot_vouch_for_the_api_server():
     """`source: "api"` is refused and counted, its neighbours are taken."""
     said = [{"kind": "secret_read", "secret": "app/db", "source": source} for source in ("api", "mounted")]
     report = read_report(body(*said))
-    assert (2, {"api_source": 1}) == (report.events, report.dropped)
+    assert (report.events, report.dropped) == (2, {"api_source": 1})
     assert [each.behavior for each in report.observations] == [SecretRead("app/db")]
 
 
@@ -74,7 +74,7 @@ def test_one_bad_item_never_costs_its_neighbours(bad):
     good = '{"pod_uid":"u","behavior":{"kind":"privilege_change","from_uid":1,"to_uid":0}}'
     report = read_report(f"[{good},{bad},{good}]".encode())
     if report.error is None:
-        assert (3, {"malformed": 1}) == (report.events, report.dropped)
+        assert (report.events, report.dropped) == (3, {"malformed": 1})
         assert [each.behavior for each in report.observations] == [PrivilegeChange(1, 0)] * 2
     else:  # nested so deep that the items cannot be told apart: the body is refused as a whole
         assert bad.startswith("[[[[")
@@ -86,7 +86,7 @@ def test_one_bad_item_never_costs_its_neighbours(bad):
 def test_what_is_no_report_is_an_error_and_no_exception(garbage):
     """The answer says so; nothing of the body is in it."""
     report = read_report(garbage)
-    assert (0, (), {}) == (report.events, report.observations, report.dropped)
+    assert (report.events, report.observations, report.dropped) == (0, (), {})
     assert report.error == "not a JSON array of observations"
 
 
@@ -95,7 +95,7 @@ def test_items_of_a_body_are_bounded():
     many = [{"kind": "library_loaded", "name": str(n)} for n in range(ITEMS_MAX + 5)]
     for wire in (body(*many), body(*many).replace(b'"name": "0"', b'"name": 0', 1)):
         report = read_report(wire)
-        assert (ITEMS_MAX + 5, 5) == (report.events, report.dropped["over_limit"])
+        assert (report.events, report.dropped["over_limit"]) == (ITEMS_MAX + 5, 5)
         assert len(report.observations) in (ITEMS_MAX, ITEMS_MAX - 1)
 
 
@@ -112,7 +112,7 @@ def test_items_of_a_body_are_bounded():
 def test_falcos_high_priorities_with_a_pod_are_alerts(changed, expected):
     """Critical, Alert and Emergency; everything else is counted under its reason."""
     report = read_falco(alert(**changed))
-    assert (1, None) == (report.events, report.error)
+    assert (report.events, report.error) == (1, None)
     if expected != "taken":
         assert ((), {expected: 1}) == (report.observations, report.dropped)
         return

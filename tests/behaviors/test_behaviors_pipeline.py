@@ -60,14 +60,14 @@ def test_a_file_read_lights_its_mount_and_an_alert_everything_of_its_workload():
 
     house = House(cluster)
     answer, first, second, evidence, last = play(house, story)
-    assert (2, 1, 1, 1, {"other_file": 1}) == (answer.events, answer.taken, answer.reads, answer.new, answer.dropped)
+    assert (answer.events, answer.taken, answer.reads, answer.new, answer.dropped) == (2, 1, 1, 1, {"other_file": 1})
     assert {MOUNT_OF_WEB} == first
     assert second == CHAINS_OF_WEB
     assert {("exact", "secret_read"), ("named", "alert")} == evidence
     assert set() == last
     flips = [(line["event"], line["service_account"], line.get("corroborated_by")) for line in house.lines]
-    assert ("chain.corroborated", None, ["mounted_read"]) == flips[0]
-    assert ("chain.corroborated", "app/reader", ["alert"]) == flips[1]
+    assert flips[0] == ("chain.corroborated", None, ["mounted_read"])
+    assert flips[1] == ("chain.corroborated", "app/reader", ["alert"])
     assert {"chain.expired"} == {event for event, _, _ in flips[2:]}
 
 
@@ -87,9 +87,10 @@ def test_api_reads_and_behaviors_are_told_apart_on_one_chain():
             (c.reach, c.corroboration, c.corroborated_by) for c in await house.chains(namespace="app") if c.corroborated
         ]
 
-    assert [("rbac-granted", "proven", ["read", "exec"]), ("mounted", "possible", ["exec"])] == play(
-        House(cluster), story
-    )
+    assert play(House(cluster), story) == [
+        ("rbac-granted", "proven", ["read", "exec"]),
+        ("mounted", "possible", ["exec"]),
+    ]
 
 
 @pytest.mark.parametrize("victim", ["behaviors", "engine", "cluster", "announcer"])
@@ -135,7 +136,7 @@ def test_a_lying_agent_forges_no_api_read_and_touches_no_other_pods_mounts():
 
     answer, lit, evidence = play(House(cluster), story)
     assert (9, 0, set(), []) == (answer.events, answer.taken, lit, evidence)
-    assert {"api_source": 1, "not_mounted": 3, "other_file": 2, "unknown_pod": 3} == answer.dropped
+    assert answer.dropped == {"api_source": 1, "not_mounted": 3, "other_file": 2, "unknown_pod": 3}
 
 
 def test_a_flood_of_one_pod_costs_the_others_nothing():
@@ -152,8 +153,8 @@ def test_a_flood_of_one_pod_costs_the_others_nothing():
     house = House(cluster)
     assert MOUNT_OF_WEB in play(house, story)
     counts = house.acts.statistics()
-    assert (65, 9001) == (counts.acts, counts.taken)
-    assert 9000 - 64 == counts.evicted
+    assert (counts.acts, counts.taken) == (65, 9001)
+    assert counts.evicted == 9000 - 64
 
 
 def test_falco_alerts_come_in_by_priority():
