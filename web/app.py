@@ -1,8 +1,8 @@
 """`protector serve`: pipeline and listeners composed into one system, from the settings to the exit code.
 
 Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. In order: the
-tokens, the sockets, the cluster file, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound, a
-second one at once; SIGUSR1 shows every actor with its stack on stderr.
+tokens, the sockets, the cluster file, the expected readers, the journal, the certificate, the actors. SIGTERM and SIGINT drain and
+stop within a bound, a second one at once; SIGUSR1 shows every actor with its stack on stderr.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
 from actors.config import Settings
 from actors.engine.ended import EndedRing
+from actors.engine.expected import BadExpected, Expected
 from actors.evidence import Account
 from actors.evidence.times import rfc3339
 from actors.messages import Flip
@@ -39,6 +40,7 @@ from actors.store import Journal, JournalError, JournalUnavailable, MemoryJourna
 from actors.tree import Parts, pipeline, refs_of
 from web.edge import Edge, StartError, check_tokens
 from web.events import EventHub
+from web.expected_file import load_expected
 from web.listener import BoundSocket, bind
 from web.logs import logger
 from web.tls import ServerTls, TlsError
@@ -58,8 +60,9 @@ def run_serve(settings: Settings) -> int:
     sockets = _bind_all(settings)
     try:
         snapshots = _snapshots(settings)
+        expected = _expected(settings)
         journal = _journal(settings)
-        return trio.run(_serve, settings, sockets, snapshots, journal)
+        return trio.run(_serve, settings, sockets, snapshots, journal, expected)
     finally:
         for bound in sockets.values():
             bound.close()
@@ -110,6 +113,13 @@ def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
         raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
 
 
+def _expected(settings: Settings) -> Expected:
+    try:
+        return load_expected(settings.expected)
+    except BadExpected as error:
+        raise StartError(f"PROTECTOR_EXPECTED: {error}") from None
+
+
 def _journal(settings: Settings) -> Journal:
     path = settings.store_path
     if path is None:
@@ -156,6 +166,7 @@ async def _serve(
     sockets: Mapping[str, BoundSocket],
     snapshots: tuple[Snapshot, ...],
     journal: Journal,
+    expected: Expected,
 ) -> int:
     await _check_journal(journal)
     tls = _tls(settings)
@@ -176,6 +187,9 @@ async def _serve(
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
                 acts=acts,
+                expected=expected,
+                burst_secrets=settings.burst_secrets,
+                first_read_after_s=settings.first_read_after_s,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
                 on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
             )

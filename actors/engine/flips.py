@@ -37,7 +37,9 @@ def tell(chain: Chain, now: float) -> Told:
     light = chain.light
     attributions = {held.act.attribution for held in acts_of(chain, now, TOLD_ITEMS_MAX)}
     if light is not None:
-        attributions |= {item.evidence.attribution for item in light.newest(TOLD_ITEMS_MAX)}
+        newest = light.newest(TOLD_ITEMS_MAX)
+        telling = [item for item in newest if item.expected is None] or newest
+        attributions |= {item.evidence.attribution for item in telling}
     if not attributions:
         raise ValueError("a dark chain has nothing to tell")
     strongest = next(attribution for attribution in STRENGTHS if attribution in attributions)

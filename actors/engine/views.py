@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from actors.engine.acts import Held, acted_by, acted_until, acts_of, lights
 from actors.engine.chains import Chains
@@ -48,12 +49,14 @@ def object_view(name: ObjectName | Workload) -> ObjectView:
 def item_view(item: Item, now: float) -> EvidenceView:
     """A live piece of evidence."""
     chains = sorted(chain.id for chain in item.edges if chain.lit)
-    return _evidence_view(item.evidence, item.explained, item.all_signals(), chains, now, live=True)
+    view = _evidence_view(item.evidence, item.explained, item.all_signals(), chains, now, live=True)
+    return view if item.expected is None else replace(view, expected=item.expected)
 
 
 def ended_view(ended: Ended, now: float) -> EvidenceView:
     """A piece that is live no longer, as it was."""
-    return _evidence_view(ended.evidence, ended.explained, ended.signals, list(ended.chains), now, live=False)
+    view = _evidence_view(ended.evidence, ended.explained, ended.signals, list(ended.chains), now, live=False)
+    return view if ended.expected is None else replace(view, expected=ended.expected)
 
 
 def _evidence_view(
@@ -130,7 +133,8 @@ def chain_view(chain: Chain, chains: Chains, now: float, secrets_max: int = SECR
     until = max(light.until if light is not None else 0.0, acted_until(chain))
     newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and light.until > now else []
     secrets, total = _secrets(chain, chains, now, secrets_max)
-    return _chain_view(chain, until, is_proven(chain, now), secrets, total, newest, corroborated_by(chain, now), now)
+    by = corroborated_by(chain, now)
+    return _chain_view(chain, until, is_proven(chain, now), secrets, total, newest, by, now, is_open=chain.open)
 
 
 def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainView:
@@ -140,7 +144,9 @@ def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainV
     newest = sorted(items, key=position_of, reverse=True)
     by = tuple(b for b in corroborated_by(chain, now) if b != "read" or items)
     state = SecretStateView(*secret, corroborated=lit, expires_at=rfc3339(until) if lit else None)
-    return _chain_view(chain, until, proven_until > now, [state], 1, newest[:EVIDENCE_SHOWN_MAX], by, now)
+    is_open = acted_until(chain) > now or any(item.expected is None for item in items)
+    shown = newest[:EVIDENCE_SHOWN_MAX]
+    return _chain_view(chain, until, proven_until > now, [state], 1, shown, by, now, is_open=is_open)
 
 
 def _chain_view(
@@ -152,6 +158,8 @@ def _chain_view(
     newest: list[Item],
     by: tuple[str, ...],
     now: float,
+    *,
+    is_open: bool,
 ) -> ChainView:
     workload, exposure, entry, grant = chain.node.workload, chain.node.exposure, chain.entry, chain.grant
     lit = until > now
@@ -178,6 +186,7 @@ def _chain_view(
         secrets=secrets,
         secrets_total=secrets_total,
         evidence=_newest_views(chain, newest, now),
+        open=lit and is_open,
     )
 
 
