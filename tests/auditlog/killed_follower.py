@@ -70,7 +70,7 @@ def main() -> None:
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             sys.exit("a follower ended by itself")
-    print(json.dumps(trio.run(follow, log, database, lines)))
+    sys.stdout.write(json.dumps(trio.run(follow, log, database, lines)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Every line of the audit log counts once: a writer that is a process of its own, rotation in every way, kill -9 in between.
 
-`PROTECTOR_LONG=1` does a thousand kills instead of twenty.
+`PROTECTOR_TEST_SEEDS=50` does a thousand kills instead of twenty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 KILLS = 5
 """Of one writer; there is one for each way."""
 LINES = 1_500
-REPEATS = 50 if os.environ.get("PROTECTOR_LONG") else 1
+REPEATS = int(os.environ.get("PROTECTOR_TEST_SEEDS", "1"))
 
 
 @pytest.mark.slow
