@@ -45,6 +45,16 @@ class ParseBody(Struct, frozen=True):
     body: bytes
     received_at: float
     peer: str = ""
+    as_lines: bool = False
+    """It is known to be JSON lines."""
+
+
+class Note(Struct, frozen=True, gc=False):
+    """Something small that a source wants back after a restart, such as its place in a file: `value` as of the last batch that had one
+    of this name, committed with that batch or not at all."""
+
+    name: str
+    value: bytes
 
 
 class ParsedBatch(Struct, frozen=True):
@@ -60,6 +70,8 @@ class ParsedBatch(Struct, frozen=True):
     peer: str = ""
     newest_at: float | None = None
     """The newest stage time of all its items before clamping: lag and skew of the sender."""
+    note: Note | None = None
+    """Kept with the batch, in the same commit."""
 
 
 # --- edge -> store -----------------------------------------------------------------------------------------------
@@ -86,6 +98,13 @@ class StoreUnavailable(Struct, frozen=True):
     """The commit failed and left nothing behind; the sender should come again."""
 
     why: str
+
+
+class NoteOf(Struct, frozen=True):
+    """Asked of the store by a source at its start: the value of its note. Answer: bytes, None where there never was
+    one, or StoreUnavailable while a batch with such a note is being written: ask again."""
+
+    name: str
 
 
 # --- store -> router -> the account's actor ------------------------------------------------------------------------

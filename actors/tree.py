@@ -10,6 +10,7 @@
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
+  audit-log                   follows the audit log's file, where there is one
   edge                        one_for_one   (web/edge.py) the listeners
 
 Refs name places, so that every actor gets those of its neighbours before they run.
@@ -18,12 +19,14 @@ Refs name places, so that every actor gets those of its neighbours before they r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
+from actors.auditlog import AuditLogActor
 from actors.behaviors import ActsWindow, BehaviorsActor
 from actors.cluster.actor import ClusterActor
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
@@ -64,6 +67,7 @@ class Parts(Struct, frozen=True):
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
     acts: ActsWindow = field(default_factory=ActsWindow)
+    audit_log: Path | None = None
 
 
 class Refs(Struct, frozen=True):
@@ -121,10 +125,19 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
             Child("parser", ParserActor),
             Child("parser-large", ParserActor),
+            *_audit_log(system, parts),
         ),
         intensity=PIPELINE_INTENSITY,
         backoff=PIPELINE_BACKOFF,
     )
+
+
+def _audit_log(system: System, parts: Parts) -> tuple[Child, ...]:
+    if parts.audit_log is None:
+        return ()
+    base = f"/{system.name}/{PIPELINE}"
+    refs = system.ref(f"{base}/parser-large"), system.ref(f"{base}/store")
+    return (Child("audit-log", AuditLogActor, (parts.audit_log, *refs)),)
 
 
 def _window(parts: Parts) -> dict[str, Any]:
