@@ -207,8 +207,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "CLUSTER",
         _text,
-        "where the cluster's objects come from: a file of kubectl get -o json|yaml, or none",
-        "FILE|none",
+        "where the cluster's objects come from: kubernetes (the API), a file of kubectl get -o json|yaml, or none",
+        "kubernetes|FILE|none",
     ),
     Setting("STORE", _store, "memory, or sqlite:///path (default: in the state directory)", "URL"),
     Setting("STATE_DIR", Path, "what has to survive a restart", "DIR"),
@@ -295,6 +295,4 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         )
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY go together: set both or neither")
-    if settings.cluster == "kubernetes":
-        raise ConfigError(f"{PREFIX}CLUSTER: watching a live cluster is not available in this version; name a file")
     return settings

@@ -4,6 +4,7 @@
   pipeline                    one_for_one   each pulls what it lacks after a restart, so none needs a neighbour restarted
     store                     commits, then publishes; its journal outlives it
     cluster                   pods, owners, RBAC, Services; its model outlives it
+    watch                     one_for_one   with a live cluster: one actor for each kind, lists and watches it
     announcer                 the flip log
     engine                    chains and what lights them; what ended lately outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
@@ -24,6 +25,8 @@ from msgspec import Struct
 from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
 from actors.cluster.actor import ClusterActor
+from actors.cluster.feeds import Feeds
+from actors.cluster.live.watcher import LiveSource, watchers
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.engine.actor import EngineActor, NewEvidence
@@ -49,6 +52,8 @@ class Parts(Struct, frozen=True):
     ended: EndedRing
     write: Callable[[str], Awaitable[bool]]
     """Takes one line of the flip log; whether it could be written."""
+    live: LiveSource | None = None
+    """A cluster that is watched; None: the snapshots are all there is."""
     cluster_name: str = ""
     ttl_s: float = 300.0
     max_observations: int = 100_000
@@ -80,6 +85,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer")
     )
     memory_s = parts.ttl_s + MEMORY_EXTRA_S
+    feeds = Feeds(parts.live.names if parts.live is not None else ())
 
     def account(key: str) -> Child:
         return Child(key, AccountActor, (account_of(key), store, cluster, engine))
@@ -88,7 +94,8 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         PIPELINE,
         (
             Child("store", StoreActor, (parts.journal, router), _window(parts), stop_timeout_s=8.0),
-            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine)),
+            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine, feeds)),
+            *(() if parts.live is None else (watchers(parts.live, cluster),)),
             Child("announcer", AnnouncerActor, (store, engine, parts.write, parts.cluster_name, parts.on_event)),
             Child(
                 "engine",

@@ -8,6 +8,7 @@ second one at once; SIGUSR1 shows every actor with its stack on stderr.
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import sys
 import time
@@ -19,6 +20,8 @@ from typing import Final
 import msgspec
 import trio
 
+from actors.cluster.live.access import AccessError, find_access
+from actors.cluster.live.watcher import LiveSource
 from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
@@ -56,9 +59,9 @@ def run_serve(settings: Settings) -> int:
     check_tokens(settings)
     sockets = _bind_all(settings)
     try:
-        snapshots = _snapshots(settings)
+        snapshots, live = _snapshots(settings), _live(settings)
         journal = _journal(settings)
-        return trio.run(_serve, settings, sockets, snapshots, journal)
+        return trio.run(_serve, settings, sockets, snapshots, live, journal)
     finally:
         for bound in sockets.values():
             bound.close()
@@ -97,7 +100,7 @@ def _bind_all(settings: Settings) -> dict[str, BoundSocket]:
 
 
 def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
-    if settings.cluster == "none":
+    if settings.cluster in ("none", "kubernetes"):
         return ()
     if Path(settings.cluster).exists() and not Path(settings.cluster).is_file():
         raise StartError(
@@ -106,6 +109,16 @@ def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
     try:
         return (load_file(settings.cluster),)
     except ClusterFileError as error:
+        raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
+
+
+def _live(settings: Settings) -> LiveSource | None:
+    """The API server of a live cluster: that there is a way to it, not that it answers, which may come later."""
+    if settings.cluster != "kubernetes":
+        return None
+    try:
+        return LiveSource(find_access(os.environ), counts={})
+    except AccessError as error:
         raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
 
 
@@ -154,6 +167,7 @@ async def _serve(
     settings: Settings,
     sockets: Mapping[str, BoundSocket],
     snapshots: tuple[Snapshot, ...],
+    live: LiveSource | None,
     journal: Journal,
 ) -> int:
     await _check_journal(journal)
@@ -167,6 +181,7 @@ async def _serve(
                 journal=journal,
                 model=ClusterModel(ttl_s=settings.ttl_s),
                 snapshots=snapshots,
+                live=live,
                 ended=EndedRing(revision=int(time.time() * 1000)),  # never a number that an earlier process gave out
                 write=_write_line,
                 cluster_name=cluster_name,

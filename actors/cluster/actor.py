@@ -3,7 +3,8 @@
 Options: `model` (outlives the actor: what a crash interrupts is not lost), `snapshots` (read and validated before the tree
 started; none: the cluster is unknown and never in sync), `router` and `engine` (who is told).
 Emits: PodsChanged (router), ClusterMoved (engine); both say only that there is something to ask for.
-Messages: PodsOf, ClusterSince, ClusterStatusQuery (asked); ObjectsMoved (told by a source that watches).
+Messages: PodsOf, ClusterSince, ClusterStatusQuery (asked); ListBegun, ObjectsMoved, ListEnded, SourceHeard (of a source that
+watches: `feeds` says how its kinds stand, and outlives the actor as well).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import structlog
 import trio
 from msgspec import Struct
 
-from actors.cluster.model import ClusterModel
-from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ObjectsMoved
+from actors.cluster.feeds import Feeds
+from actors.cluster.model import ClusterModel, identity
+from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ListBegun, ListEnded, ObjectsMoved, SourceHeard
 from actors.cluster.raw import Snapshot
 from actors.evidence import Account
 from actors.messages import AccountPods, ClusterMoved, ClusterSince, PodsChanged, PodsOf
@@ -37,10 +39,16 @@ class ClusterActor(Actor):
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=10_000, overflow=Overflow.WAIT)
 
     def __init__(
-        self, model: ClusterModel, snapshots: tuple[Snapshot, ...], router: ActorRef, engine: ActorRef
+        self,
+        model: ClusterModel,
+        snapshots: tuple[Snapshot, ...],
+        router: ActorRef,
+        engine: ActorRef,
+        feeds: Feeds | None = None,
     ) -> None:
         super().__init__()
         self._model = model
+        self._feeds = feeds or Feeds()
         self._snapshots = snapshots
         self._router = router
         self._engine = engine
@@ -72,6 +80,13 @@ class ClusterActor(Actor):
                 return self._status()
             case ObjectsMoved():
                 self._move(message)
+            case ListBegun(kind=kind):
+                self._feeds.begin(kind)
+            case ListEnded(kind=kind):
+                self._end_list(kind)
+            case SourceHeard():
+                self._feeds.heard(message.kind, message.state, message.why, self.context.clock.now())
+                self._settle()
             case _Tick():
                 self._changed |= self._model.expire(self.context.clock.now())
                 self._announce()
@@ -81,7 +96,10 @@ class ClusterActor(Actor):
 
     def _move(self, message: ObjectsMoved) -> None:
         now = self.context.clock.now()
-        since = now if self._model.synced else None
+        if message.kind:
+            since = self._feeds.name(message.kind, [identity(each) for each in message.upserted], now)
+        else:
+            since = now if self._model.synced else None
         for decoded in message.upserted:
             self._changed |= self._model.upsert(decoded, now, since)
         for decoded in message.removed:
@@ -89,6 +107,21 @@ class ClusterActor(Actor):
         self._model.synced = self._model.synced or message.synced
         if self._model.synced:
             self._model.current_at = now
+        self._announce()
+
+    def _end_list(self, kind: str) -> None:
+        """What the list did not name has gone."""
+        now = self.context.clock.now()
+        seen = self._feeds.end(kind, now)
+        if seen is not None:
+            self._changed |= self._model.remove_unseen(kind, seen, now)
+        self._settle()
+
+    def _settle(self) -> None:
+        """In sync as soon as every kind was read to its end or cannot be; a kind that fails later does not undo that."""
+        if self._feeds and not self._model.synced and self._feeds.is_settled:
+            self._model.synced = True
+            self._told_version = (0, 0)  # the engine must hear that it is in sync now
         self._announce()
 
     def _announce(self) -> None:
@@ -106,8 +139,10 @@ class ClusterActor(Actor):
             log.debug("announcement put off", reason=type(why).__name__)
 
     def _status(self) -> ClusterStatus:
+        now = self.context.clock.now()
+        objects = self._model.objects(now)
         return ClusterStatus(
-            objects=self._model.objects(self.context.clock.now()),
+            objects=self._feeds.objects(objects, now) if self._feeds else objects,
             malformed=self._model.malformed,
             unknown=dict(self._model.unknown),
             statistics=self._model.statistics(),

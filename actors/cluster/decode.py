@@ -328,6 +328,14 @@ def decode_builtins(value: Any, head: views.Head | None = None) -> Decoded | Ski
         return Skipped("malformed", kind)
 
 
+def decode_as(key: tuple[str, str], data: msgspec.Raw) -> Decoded | Skipped:
+    """The record of one object whose (API group, kind) is known from where it came; what it says itself is not looked at."""
+    try:
+        return KINDS[key][1](key[1], _DECODERS[key].decode(data))
+    except (*UNREADABLE, _ImpossibleError):
+        return Skipped("malformed", key[1])
+
+
 def _key(found: views.Head, head: views.Head | None) -> tuple[tuple[str, str], str]:
     kind, api_version = found.kind, found.api_version
     if not kind and head is not None:

@@ -64,6 +64,12 @@ class Memory:
         versions = self._held.get(key)
         return versions[-1] if versions and versions[-1].gone_at is None else None
 
+    def live_keys(self, kind: str) -> list[RecordKey]:
+        """Keys of what is there of this kind. Looks at every key: for a list that was read to its end, never for a change."""
+        return [
+            key for key, versions in self._held.items() if versions[-1].gone_at is None and kind_of_key(key) == kind
+        ]
+
     def hold(self, record: Record) -> bool:
         """Make this the live record of its key, in place of the live one; whether that changed anything."""
         key = record.key

@@ -140,6 +140,23 @@ class ClusterModel:
                 self._memory.bury(decoded.key, now)
         return self._clean()
 
+    def remove_unseen(self, kind: str, seen: set[str | ObjectName], now: float) -> set[Account]:
+        """A whole list of the kind held `seen` (see `identity`) and nothing else: the rest of it has gone."""
+        changed: set[Account] = set()
+        for key in self._memory.live_keys(kind):
+            if key not in seen:
+                if isinstance(key, str):
+                    changed.add(self._pods[key].pod.account)
+                self._memory.bury(key, now)
+        for uid in [uid for uid, owner in self._owners.items() if owner.kind == kind and uid not in seen]:
+            del self._owners[uid]
+            self._owner_counts[kind] -= 1
+        if kind == "Gateway":
+            for place in [each for each in self._gateways if ObjectName(kind, *each) not in seen]:
+                del self._gateways[place]
+                self._rejoin_routes(place)
+        return changed | self._clean()
+
     def expire(self, now: float) -> set[Account]:
         """Forget what has been gone for long enough."""
         self._memory.expire(now)
@@ -257,8 +274,9 @@ class ClusterModel:
         live = self._memory.live(record.key)
         if live is None:
             is_new = not self._memory.versions(record.key)
-            first = record.valid_from if is_new else now
-            self._memory.hold(msgspec.structs.replace(record, valid_from=first if since is None else since))
+            first = record.valid_from if is_new or record.valid_from > 0.0 else now
+            dated = since is None or record.valid_from > 0.0  # the source says since when it is there
+            self._memory.hold(msgspec.structs.replace(record, valid_from=first if dated else since))
         elif _says(live) == _says(record):
             assert isinstance(live, (Role, Binding))  # noqa: S101 - a key has records of one type
             self._memory.hold(msgspec.structs.replace(record, valid_from=live.valid_from))
@@ -322,6 +340,19 @@ def _says(record: Record) -> tuple[object, ...]:
             return (record.role_kind, record.role_name, record.subjects)
         case _:
             return (record,)
+
+
+def identity(decoded: Decoded) -> str | ObjectName:
+    """What tells the object apart from others of its kind: of pods and owners the uid, else kind, namespace and name."""
+    match decoded:
+        case Gateway():
+            return ObjectName("Gateway", decoded.namespace, decoded.name)
+        case Owner():
+            return decoded.key
+        case _:
+            key = _key_of(decoded)
+            assert key is not None  # noqa: S101 - the others are the two above
+            return key
 
 
 def _key_of(decoded: Decoded) -> RecordKey | None:
