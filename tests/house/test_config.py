@@ -51,7 +51,6 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("PLAINTEXT", "yes", "0 or 1"),
         ("STORE", "postgres://x", "sqlite:///path"),
         ("STORE", "redis://x", "not available"),
-        ("CLUSTER", "kubernetes", "not available"),
         ("CLUSTER_NAME", "a\nb", "cannot be printed"),
         # must go together
         ("AUDIT_ADDR", "0.0.0.0:9443", "PROTECTOR_INGEST_TOKEN"),

@@ -205,7 +205,6 @@ class Follower:
             if not more:
                 break
         await self._sink.end()
-        self._say(SourceState.WATCHING)
         return page.metadata.version
 
     async def _take_page(self, items: list[Raw]) -> None:
