@@ -216,6 +216,21 @@ def webhook_config(server: str, ca_file: Path | None, token_file: Path | None, t
 
 
 @cli.command()
+@click.option("--image", required=True, metavar="IMAGE", help="A container image whose entry point is this command.")
+@click.option("--namespace", default="protector", show_default=True, metavar="NAME", help="Where it runs.")
+@click.option("--storage", default="1Gi", show_default=True, metavar="SIZE", help="The volume for its state.")
+def manifests(*, image: str, namespace: str, storage: str) -> None:
+    """What to apply so that protector runs in the cluster that it watches: no permission on Secrets among it."""
+    from web.manifests import ManifestError
+    from web.manifests import manifests as documents
+
+    try:
+        click.echo(documents(image, namespace=namespace, storage=storage), nl=False)
+    except ManifestError as error:
+        fail(str(error))
+
+
+@cli.command()
 def version() -> None:
     """The version of protector."""
     click.echo(f"protector {installed_version('kube-protector')}")
