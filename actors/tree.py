@@ -5,6 +5,7 @@
     store                     commits, then publishes; its journal outlives it
     cluster                   pods, owners, RBAC, Services; its model outlives it
     watch                     one_for_one   with a live cluster: one actor for each kind, lists and watches it
+    keeper                    with a live cluster and a durable store: writes down what is known of it
     announcer                 the flip log
     engine                    chains and what lights them; what ended lately outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
@@ -26,6 +27,8 @@ from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
 from actors.cluster.actor import ClusterActor
 from actors.cluster.feeds import Feeds
+from actors.cluster.keeper import KeeperActor
+from actors.cluster.kept import KeptCluster
 from actors.cluster.live.watcher import LiveSource, watchers
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
@@ -54,6 +57,8 @@ class Parts(Struct, frozen=True):
     """Takes one line of the flip log; whether it could be written."""
     live: LiveSource | None = None
     """A cluster that is watched; None: the snapshots are all there is."""
+    kept: KeptCluster | None = None
+    """Where a watched cluster is remembered."""
     cluster_name: str = ""
     ttl_s: float = 300.0
     max_observations: int = 100_000
@@ -94,8 +99,9 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         PIPELINE,
         (
             Child("store", StoreActor, (parts.journal, router), _window(parts), stop_timeout_s=8.0),
-            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine, feeds)),
+            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine, feeds, parts.kept)),
             *(() if parts.live is None else (watchers(parts.live, cluster),)),
+            *(() if parts.kept is None else (Child("keeper", KeeperActor, (parts.kept, cluster)),)),
             Child("announcer", AnnouncerActor, (store, engine, parts.write, parts.cluster_name, parts.on_event)),
             Child(
                 "engine",

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import trio
 
+from actors.cluster.kept import KeptCluster
 from actors.cluster.live.access import AccessError, find_access
 from actors.cluster.live.watcher import LiveSource
 from actors.cluster.model import ClusterModel
@@ -122,6 +123,11 @@ def _live(settings: Settings) -> LiveSource | None:
         raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
 
 
+def _beside(store: Path) -> Path:
+    """Where the cluster is remembered: beside the store, under its name."""
+    return store.with_name(f"{store.name}-cluster")
+
+
 def _journal(settings: Settings) -> Journal:
     path = settings.store_path
     if path is None:
@@ -182,6 +188,7 @@ async def _serve(
                 model=ClusterModel(ttl_s=settings.ttl_s),
                 snapshots=snapshots,
                 live=live,
+                kept=None if live is None or settings.store_path is None else KeptCluster(_beside(settings.store_path)),
                 ended=EndedRing(revision=int(time.time() * 1000)),  # never a number that an earlier process gave out
                 write=_write_line,
                 cluster_name=cluster_name,

@@ -1,7 +1,8 @@
 """The cluster's actor: holds the model, answers for it, and tells the router and the engine when it moved.
 
 Options: `model` (outlives the actor: what a crash interrupts is not lost), `snapshots` (read and validated before the tree
-started; none: the cluster is unknown and never in sync), `router` and `engine` (who is told).
+started; none: the cluster is unknown and never in sync), `router` and `engine` (who is told), `kept` (a live cluster as an
+earlier process knew it).
 Emits: PodsChanged (router), ClusterMoved (engine); both say only that there is something to ask for.
 Messages: PodsOf, ClusterSince, ClusterStatusQuery (asked); ListBegun, ObjectsMoved, ListEnded, SourceHeard (of a source that
 watches: `feeds` says how its kinds stand, and outlives the actor as well).
@@ -16,6 +17,7 @@ import trio
 from msgspec import Struct
 
 from actors.cluster.feeds import Feeds
+from actors.cluster.kept import KeptCluster
 from actors.cluster.model import ClusterModel, identity
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ListBegun, ListEnded, ObjectsMoved, SourceHeard
 from actors.cluster.raw import Snapshot
@@ -45,10 +47,12 @@ class ClusterActor(Actor):
         router: ActorRef,
         engine: ActorRef,
         feeds: Feeds | None = None,
+        kept: KeptCluster | None = None,
     ) -> None:
         super().__init__()
         self._model = model
         self._feeds = feeds or Feeds()
+        self._kept = kept
         self._snapshots = snapshots
         self._router = router
         self._engine = engine
@@ -58,8 +62,11 @@ class ClusterActor(Actor):
 
     async def on_start(self) -> None:
         """Take the snapshots, unless an earlier incarnation did; then let everybody ask anew."""
+        now = self.context.clock.now()
+        if self._kept is not None and not len(self._model):
+            await self._restore(self._kept, now)
         if not self._model.synced:
-            for changed in self._model.load_steps(self._snapshots, self.context.clock.now()):
+            for changed in self._model.load_steps(self._snapshots, now):
                 self._changed |= changed
                 await trio.lowlevel.checkpoint()
         if self.context.incarnation > 1:
@@ -68,6 +75,15 @@ class ClusterActor(Actor):
             self._changed.update(self._model.accounts())
         self.context.every(TICK_S, _Tick())
         self._announce()
+
+    async def _restore(self, kept: KeptCluster, now: float) -> None:
+        """Begin with what an earlier process knew; the first lists say what of it has gone since."""
+        parts = await trio.to_thread.run_sync(lambda: list(kept.load(now, self._model.memory_s)))
+        for records in parts:
+            self._changed |= self._model.restore(records)
+            await trio.lowlevel.checkpoint()
+        if parts:
+            log.info("remembered the cluster", records=sum(len(records) for records in parts))
 
     async def on_receive(self, message: Any) -> Any:
         """Answer what is asked; take what is told."""

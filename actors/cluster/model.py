@@ -41,15 +41,23 @@ class ClusterModel:
         """When the source was last known to be current (epoch seconds)."""
         self.malformed = 0
         self.unknown: Counter[str] = Counter()
-        self._memory = Memory(ttl_s + MEMORY_EXTRA_S, epoch)
+        self.memory_s = ttl_s + MEMORY_EXTRA_S
+        """How long what is gone is remembered."""
+        self._memory = Memory(self.memory_s, epoch)
         self._pods: dict[str, RawPod] = {}
         self._pods_of_account: dict[Account, dict[str, None]] = {}
         self._pods_of_owner: dict[str, dict[str, None]] = {}
+        self._restored: set[str] = set()
+        """Pods of which only the joined record is known."""
         self._owners: dict[str, Owner] = {}
         self._owner_counts: Counter[str] = Counter()
         self._routes: dict[ObjectName, RawRoute] = {}
         self._gateways: dict[tuple[str, str], Gateway] = {}
         self._routes_of_gateway: dict[tuple[str, str], dict[ObjectName, None]] = {}
+
+    def __len__(self) -> int:
+        """Keys of which something is held."""
+        return len(self._memory)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -157,6 +165,18 @@ class ClusterModel:
                 self._rejoin_routes(place)
         return changed | self._clean()
 
+    def restore(self, records: Sequence[Record]) -> set[Account]:
+        """Hold what an earlier process knew, before any source has spoken; pods stay folded as they were until they are named."""
+        self._memory.restore(records)
+        changed: set[Account] = set()
+        for record in records:
+            if isinstance(record, Pod):
+                self._pods[record.uid] = RawPod(msgspec.structs.replace(record, gone_at=None))
+                self._pods_of_account.setdefault(record.account, {})[record.uid] = None
+                self._restored.add(record.uid)
+                changed.add(record.account)
+        return changed
+
     def expire(self, now: float) -> set[Account]:
         """Forget what has been gone for long enough."""
         self._memory.expire(now)
@@ -218,6 +238,7 @@ class ClusterModel:
             changed.add(known.pod.account)
             self._unlink_pod(known)
         self._pods[uid] = raw
+        self._restored.discard(uid)
         self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
@@ -249,7 +270,11 @@ class ClusterModel:
         changed: set[Account] = set()
         for uid in uids:
             raw = self._pods[uid]
-            if self._memory.live(uid) is not None and self._memory.hold(self._joined_pod(raw, raw)):
+            if (
+                uid not in self._restored
+                and self._memory.live(uid) is not None
+                and self._memory.hold(self._joined_pod(raw, raw))
+            ):
                 changed.add(raw.pod.account)
         return changed
 
@@ -311,6 +336,7 @@ class ClusterModel:
         for key in self._memory.take_forgotten():
             if isinstance(key, str):
                 raw = self._pods.pop(key)
+                self._restored.discard(key)
                 self._unlink_pod(raw)
                 changed.add(raw.pod.account)
             else:

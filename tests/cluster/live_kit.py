@@ -15,6 +15,8 @@ from trio.testing import MockClock
 
 from actors.cluster.actor import ClusterActor
 from actors.cluster.feeds import Feeds
+from actors.cluster.keeper import KeeperActor
+from actors.cluster.kept import KeptCluster
 from actors.cluster.live.access import ApiAccess
 from actors.cluster.live.client import ApiClient
 from actors.cluster.live.follow import Follower
@@ -127,6 +129,7 @@ class LiveCluster:
 
     def __init__(self, system: System, kube: FakeKube, model: ClusterModel) -> None:
         self.system, self.kube, self.model = system, kube, model
+        self.path: Any = None
         self.cluster: Any = system.ref("/t/cluster")
 
     async def status(self) -> ClusterStatus:
@@ -151,8 +154,9 @@ def watch_all(
     kube: FakeKube | None = None,
     kinds: tuple[WatchedKind, ...] = WATCHED,
     intercept: Callable[[str, Any], None] | None = None,
+    kept: KeptCluster | None = None,
 ) -> LiveCluster:
-    """Watch all of the fake cluster while the story is told."""
+    """Watch all of the fake cluster while the story is told; `kept`: what outlives the process."""
     kube, model = kube or FakeKube(), ClusterModel()
 
     async def main() -> LiveCluster:
@@ -163,8 +167,12 @@ def watch_all(
                 async with open_system("t", clock=VirtualClock(), intercept=intercept, seed=1) as system:
                     await system.start(Child("deaf", Deaf))
                     deaf = system.ref("/t/deaf")
-                    await system.start(Child("cluster", ClusterActor, (model, (), deaf, deaf, Feeds(source.names))))
+                    await system.start(
+                        Child("cluster", ClusterActor, (model, (), deaf, deaf, Feeds(source.names), kept))
+                    )
                     await system.start(watchers(source, system.ref("/t/cluster")))
+                    if kept is not None:
+                        await system.start(Child("keeper", KeeperActor, (kept, system.ref("/t/cluster"))))
                     live = LiveCluster(system, kube, model)
                     await story(live)
                 nursery.cancel_scope.cancel()
