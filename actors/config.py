@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_observations: int = 100_000
     history_days: int = 90
     cluster_name: str = ""
+    heartbeat: bool = True
     log: str = "console"
 
     @property
@@ -222,10 +223,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("MAX_OBSERVATIONS", _whole(1, 10**7), "how many observations the window holds", "N"),
     Setting("HISTORY_DAYS", _whole(1, 3660), "how long history is kept", "DAYS"),
     Setting("CLUSTER_NAME", _text, "the cluster's name in the flip log and the pages", "NAME"),
+    Setting(
+        "HEARTBEAT",
+        _flag,
+        "0: with a live cluster, do not ask once a minute for a Secret to see the denial come back",
+        "0|1",
+    ),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
 )
 
-LATER: Final = ("AUDIT_LOG", "EXPECTED", "HEARTBEAT")
+LATER: Final = ("AUDIT_LOG", "EXPECTED")
 """Settings that the design names and this version does not have: refused with a word of their own, never ignored."""
 
 _BY_ENV: Final = {setting.env: setting for setting in SETTINGS}

@@ -10,6 +10,7 @@
     engine                    chains and what lights them; what ended lately outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
+    heartbeat                 with a live cluster: is denied a Secret once a minute, and waits for that to come back
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
   edge                        one_for_one   (web/edge.py) the listeners
 
@@ -29,6 +30,8 @@ from actors.cluster.actor import ClusterActor
 from actors.cluster.feeds import Feeds
 from actors.cluster.keeper import KeeperActor
 from actors.cluster.kept import KeptCluster
+from actors.cluster.live.access import ApiAccess
+from actors.cluster.live.heartbeat import HeartbeatActor
 from actors.cluster.live.watcher import LiveSource, watchers
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
@@ -59,6 +62,8 @@ class Parts(Struct, frozen=True):
     """A cluster that is watched; None: the snapshots are all there is."""
     kept: KeptCluster | None = None
     """Where a watched cluster is remembered."""
+    heartbeat: ApiAccess | None = None
+    """Whom to ask for a Secret in order to be denied; None: nobody."""
     cluster_name: str = ""
     ttl_s: float = 300.0
     max_observations: int = 100_000
@@ -75,12 +80,18 @@ class Refs(Struct, frozen=True):
     store: Any
     cluster: Any
     engine: Any
+    heartbeat: Any = None
 
 
 def refs_of(system: System) -> Refs:
     """The refs, valid before, while and after their actors run."""
     base = f"/{system.name}/{PIPELINE}"
-    return Refs(*(system.ref(f"{base}/{name}") for name in ("parser", "parser-large", "store", "cluster", "engine")))
+    return Refs(
+        *(
+            system.ref(f"{base}/{name}")
+            for name in ("parser", "parser-large", "store", "cluster", "engine", "heartbeat")
+        )
+    )
 
 
 def pipeline(system: System, parts: Parts) -> SupervisorSpec:
@@ -90,6 +101,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer")
     )
     memory_s = parts.ttl_s + MEMORY_EXTRA_S
+    heartbeat = system.ref(f"{base}/heartbeat") if parts.heartbeat is not None else None
     feeds = Feeds(parts.live.names if parts.live is not None else ())
 
     def account(key: str) -> Child:
@@ -111,8 +123,9 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             ),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
-            Child("parser", ParserActor),
-            Child("parser-large", ParserActor),
+            *(() if parts.heartbeat is None else (Child("heartbeat", HeartbeatActor, (parts.heartbeat,)),)),
+            Child("parser", ParserActor, (heartbeat,)),
+            Child("parser-large", ParserActor, (heartbeat,)),
         ),
         intensity=PIPELINE_INTENSITY,
         backoff=PIPELINE_BACKOFF,

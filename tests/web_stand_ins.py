@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatState, HeartbeatStatus
 from actors.cluster.queries import ClusterStatistics, ClusterStatus, ClusterStatusQuery, KindStatus
 from actors.engine.queries import (
     BadCursor,
@@ -328,6 +329,11 @@ def secret_view(query: SecretQuery) -> SecretView:
     return SecretView(
         NameView(query.namespace, query.name), [reader], [ObjectView("Deployment", "app", "api")], [evidence()]
     )
+
+
+def beating(state: HeartbeatState = HeartbeatState.ALIVE, why: str = "") -> Ref:
+    """A heartbeat that answers."""
+    return Ref({HeartbeatQuery: HeartbeatStatus(state, why, 4, 3, 1000.0, 1001.0, 1.5, {"10.0.0.5": 1001.0})})
 
 
 def made_up(found: list[ChainView] | None = None, seen: list[EvidenceView] | None = None, **changes: Any) -> Sources:

@@ -188,6 +188,7 @@ async def _serve(
                 model=ClusterModel(ttl_s=settings.ttl_s),
                 snapshots=snapshots,
                 live=live,
+                heartbeat=live.access if live is not None and settings.heartbeat else None,
                 kept=None if live is None or settings.store_path is None else KeptCluster(_beside(settings.store_path)),
                 ended=EndedRing(revision=int(time.time() * 1000)),  # never a number that an earlier process gave out
                 write=_write_line,

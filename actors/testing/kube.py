@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -25,6 +26,8 @@ __all__ = ["FakeKube", "Request"]
 HISTORY_MAX: Final = 100_000
 """Changes that are kept for watches; beyond, the oldest are gone, as with etcd's compaction."""
 RECEIVE_BYTES: Final = 1 << 16
+SECRET_PATH: Final = re.compile(r"/api/v1/namespaces/[^/]+/secrets/[^/]+")
+"""It has no Secrets: one may be asked for, and is denied or not found."""
 
 
 class Request(Struct, frozen=True):
@@ -68,7 +71,12 @@ class FakeKube:
     """The server. Run `serve` in a nursery; `url` is where it listens. Change it at any time."""
 
     def __init__(
-        self, *, first_version: int = 1000, page_items_max: int = 500, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        first_version: int = 1000,
+        page_items_max: int = 500,
+        tls: ssl.SSLContext | None = None,
+        user: str = "u",
     ) -> None:
         self.version = first_version
         self.page_items_max = page_items_max
@@ -82,6 +90,7 @@ class FakeKube:
         self.slow_bytes: int | None = None
         """Answers are written so many bytes at a time; None: at once."""
         self._tls = tls
+        self._user = user
         self._objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
         self._history: list[_Change] = []
         self._gone_until = 0
@@ -271,11 +280,17 @@ class FakeKube:
             await self._send(stream, connection, code, body)
 
     def _refusal(self, request: Request) -> dict[str, Any] | None:
+        if SECRET_PATH.fullmatch(request.path):
+            if ("get", "secrets") not in self.forbidden:
+                return status_of(404, "NotFound", "secrets not found")
+            return status_of(
+                403, "Forbidden", f'secrets is forbidden: User "{self._user}" cannot get resource "secrets"'
+            )
         resource = request.path.rsplit("/", 1)[-1]
         if request.path not in RESOURCES or any(f"/{group}/" in request.path for group in self.absent):
             return status_of(404, "NotFound", "the server could not find the requested resource")
         if ("watch" if request.is_watch else "list", resource) in self.forbidden:
-            return status_of(403, "Forbidden", f'{resource} is forbidden: User "u" cannot do that')
+            return status_of(403, "Forbidden", f'{resource} is forbidden: User "{self._user}" cannot do that')
         return None
 
     def _page(self, request: Request) -> tuple[int, dict[str, Any]]:

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from actors.evidence import is_namespace_name
+
 ACCOUNT_DIR: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a kubelet puts the pod's token, its CA and its namespace."""
 KUBECONFIG_BYTES_MAX: Final = 1 << 20
@@ -42,6 +44,7 @@ class ApiAccess:
         server_name: str | None = None,
         token: str | None = None,
         token_file: Path | None = None,
+        namespace: str = "default",
         where: str = "",
     ) -> None:
         try:
@@ -57,6 +60,8 @@ class ApiAccess:
         self.base = parts.path.rstrip("/")
         self.context = context if not self.is_tls or context is not None else ssl.create_default_context()
         self.server_name = server_name or self.host
+        self.namespace = namespace
+        """Where the account is at home, as far as this is known."""
         self.where = where
         self._token = token
         self._token_file = token_file
@@ -103,8 +108,16 @@ def in_cluster(environment: Mapping[str, str], account_dir: Path = ACCOUNT_DIR) 
         context = ssl.create_default_context(cafile=str(account_dir / "ca.crt"))
     except OSError as fault:
         raise AccessError(f"{account_dir / 'ca.crt'}: {_reason(fault)}") from None
+    try:
+        namespace = (account_dir / "namespace").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        namespace = ""
     return ApiAccess(
-        f"https://{host}:{port}", context=context, token_file=account_dir / "token", where="the pod's own account"
+        f"https://{host}:{port}",
+        context=context,
+        token_file=account_dir / "token",
+        namespace=namespace if is_namespace_name(namespace) else "default",
+        where="the pod's own account",
     )
 
 
