@@ -64,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    tls_client_names: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     plaintext: bool = False
     cluster: str = "none"
@@ -79,6 +80,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     cluster_name: str = ""
     heartbeat: bool = True
     log: str = "console"
+    expected: Path | None = None
+    burst_secrets: int = 20
+    first_read_after_s: float = 86400.0
+
+    @property
+    def has_client_certificates_only(self) -> bool:
+        """Whether the audit webhook's senders have no token, but certificates of TLS_CLIENT_CA."""
+        has_token = self.ingest_token is not None or self.ingest_token_file is not None
+        return self.tls_client_ca is not None and not self.plaintext and not has_token
 
     @property
     def store_path(self) -> Path | None:
@@ -202,7 +212,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("OPERATOR_TOKEN_FILE", Path, "a file with one token a line", "FILE"),
     Setting("TLS_CERT", Path, "the certificate (PEM); unset: a local CA in the state directory makes one", "FILE"),
     Setting("TLS_KEY", Path, "its key (PEM)", "FILE"),
-    Setting("TLS_CLIENT_CA", Path, "clients of the audit listener need a certificate of this CA as well", "FILE"),
+    Setting("TLS_CLIENT_CA", Path, "a certificate of this CA counts as the audit webhook's token", "FILE"),
+    Setting("TLS_CLIENT_NAMES", _names, "whose of them; unset: every one that this CA signed", "NAME,…"),
     Setting("TLS_NAMES", _names, "more names and addresses for the self-made certificate", "NAME,…"),
     Setting("PLAINTEXT", _flag, "1: no TLS on ingest (an API server sends no token over http)", "0|1"),
     Setting(
@@ -230,9 +241,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "0|1",
     ),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
+    Setting("EXPECTED", Path, "a YAML file of the readers that are expected", "FILE"),
+    Setting(
+        "BURST_SECRETS", _whole(2, 10**6), "so many distinct Secrets of one account in the window are a burst", "N"
+    ),
+    Setting(
+        "FIRST_READ_AFTER_S",
+        _seconds(0, 1e9),
+        "how long history has to reach back before a read is called the first",
+        "SECONDS",
+    ),
 )
 
-LATER: Final = ("AUDIT_LOG", "EXPECTED")
+LATER: Final = ("AUDIT_LOG",)
 """Settings that the design names and this version does not have: refused with a word of their own, never ignored."""
 
 _BY_ENV: Final = {setting.env: setting for setting in SETTINGS}
@@ -287,6 +308,8 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         (settings.behavior_addr, "BEHAVIOR_TOKEN", "behavior"),
     ):
         inline, file = getattr(settings, token.lower()), getattr(settings, f"{token.lower()}_file")
+        if listener == "audit" and settings.has_client_certificates_only:
+            continue
         if addr is not None and inline is None and file is None:
             raise ConfigError(
                 f"the {listener} listener on {addr} needs a token: set {PREFIX}{token} or {PREFIX}{token}_FILE"
@@ -302,4 +325,6 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         )
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY go together: set both or neither")
+    if settings.tls_client_names and settings.tls_client_ca is None:
+        raise ConfigError(f"{PREFIX}TLS_CLIENT_NAMES needs {PREFIX}TLS_CLIENT_CA: whose certificates those are")
     return settings

@@ -38,9 +38,12 @@ from actors.cluster.raw import Snapshot
 from actors.engine.actor import EngineActor, NewEvidence
 from actors.engine.announcer import AnnouncerActor, OnEvent
 from actors.engine.ended import EndedRing
+from actors.engine.expected import Expected
+from actors.engine.nodes import BURST_SECRETS
 from actors.parser import ParserActor
 from actors.runtime import Backoff, Child, DynamicSpec, Intensity, SupervisorSpec, System
 from actors.store import Journal, StoreActor
+from actors.store.history import REACH_S
 
 PIPELINE: Final = "pipeline"
 PIPELINE_INTENSITY: Final = Intensity(max=10, within_s=60.0)
@@ -68,6 +71,9 @@ class Parts(Struct, frozen=True):
     ttl_s: float = 300.0
     max_observations: int = 100_000
     history_days: int = 90
+    expected: Expected | None = None
+    burst_secrets: int = BURST_SECRETS
+    first_read_after_s: float = REACH_S
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
 
@@ -119,7 +125,12 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
                 "engine",
                 EngineActor,
                 (cluster, router, announcer, parts.ended),
-                {"memory_s": memory_s, "on_evidence": parts.on_evidence},
+                {
+                    "memory_s": memory_s,
+                    "on_evidence": parts.on_evidence,
+                    "expected": parts.expected,
+                    "burst_secrets": parts.burst_secrets,
+                },
             ),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
@@ -133,4 +144,9 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
 
 
 def _window(parts: Parts) -> dict[str, Any]:
-    return {"ttl_s": parts.ttl_s, "capacity": parts.max_observations, "history_days": parts.history_days}
+    return {
+        "ttl_s": parts.ttl_s,
+        "capacity": parts.max_observations,
+        "history_days": parts.history_days,
+        "first_read_after_s": parts.first_read_after_s,
+    }

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.engine.queries import ChainView, EvidenceView, SecretView
+from actors.engine.queries import ChainView, EscalationView, EvidenceView, NameView, SecretView
 from web.sources import FeedState, FeedView
 
 __all__ = [
@@ -18,9 +18,12 @@ __all__ = [
     "ChainsAnswer",
     "CountsView",
     "ErrorAnswer",
+    "EscalationsAnswer",
     "EvidenceAnswer",
     "FeedStatusView",
     "HeartbeatView",
+    "HistoryReadsAnswer",
+    "HistoryRowView",
     "KindView",
     "SecretAnswer",
     "SenderView",
@@ -58,6 +61,14 @@ class EvidenceAnswer(Struct, frozen=True):
     feed: FeedView
     evidence: list[EvidenceView]
     next_cursor: str | None
+
+
+class EscalationsAnswer(Struct, frozen=True):
+    """A page of escalations. `total`: over all pages, null under filters; a page may be short and have a cursor all the same."""
+
+    escalations: list[EscalationView]
+    next_cursor: str | None
+    total: int | None
 
 
 class SecretAnswer(SecretView, frozen=True, kw_only=True):
@@ -145,5 +156,33 @@ class StatusAnswer(Struct, frozen=True):
     objects: dict[str, KindView]
 
 
-ANSWERS: Final = (ChainsAnswer, ChainAnswer, EvidenceAnswer, SecretAnswer, StatusAnswer, ErrorAnswer)
+class HistoryRowView(Struct, frozen=True):
+    """Reads of one account, scope and verb, as far back as history goes."""
+
+    service_account: NameView
+    secret: NameView
+    verb: str
+    first_seen: str
+    last_seen: str
+    count: int
+
+
+class HistoryReadsAnswer(Struct, frozen=True):
+    """A page of history. `since`: from when on everything is known; what was read before is not."""
+
+    since: str | None
+    history: list[HistoryRowView]
+    next_cursor: str | None
+
+
+ANSWERS: Final = (
+    ChainsAnswer,
+    ChainAnswer,
+    EscalationsAnswer,
+    EvidenceAnswer,
+    HistoryReadsAnswer,
+    SecretAnswer,
+    StatusAnswer,
+    ErrorAnswer,
+)
 """Every answer with a schema of its own; docs/openapi.yaml is held against them."""

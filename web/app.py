@@ -1,8 +1,8 @@
 """`protector serve`: pipeline and listeners composed into one system, from the settings to the exit code.
 
 Everything that can be wrong is looked at before anything starts: StartError is one line for the operator. In order: the
-tokens, the sockets, the cluster file, the journal, the certificate, the actors. SIGTERM and SIGINT drain and stop within a bound, a
-second one at once; SIGUSR1 shows every actor with its stack on stderr.
+tokens, the sockets, the cluster file, the expected readers, the journal, the certificate, the actors. SIGTERM and SIGINT drain and
+stop within a bound, a second one at once; SIGUSR1 shows every actor with its stack on stderr.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
 from actors.config import Settings
 from actors.engine.ended import EndedRing
+from actors.engine.expected import BadExpected, Expected
 from actors.evidence import Account
 from actors.evidence.times import rfc3339
 from actors.messages import Flip
@@ -42,6 +43,7 @@ from actors.store import Journal, JournalError, JournalUnavailable, MemoryJourna
 from actors.tree import Parts, pipeline, refs_of
 from web.edge import Edge, StartError, check_tokens
 from web.events import EventHub
+from web.expected_file import load_expected
 from web.listener import BoundSocket, bind
 from web.logs import logger
 from web.tls import ServerTls, TlsError
@@ -61,8 +63,9 @@ def run_serve(settings: Settings) -> int:
     sockets = _bind_all(settings)
     try:
         snapshots, live = _snapshots(settings), _live(settings)
+        expected = _expected(settings)
         journal = _journal(settings)
-        return trio.run(_serve, settings, sockets, snapshots, live, journal)
+        return trio.run(_serve, settings, sockets, snapshots, live, journal, expected)
     finally:
         for bound in sockets.values():
             bound.close()
@@ -128,6 +131,13 @@ def _beside(store: Path) -> Path:
     return store.with_name(f"{store.name}-cluster")
 
 
+def _expected(settings: Settings) -> Expected:
+    try:
+        return load_expected(settings.expected)
+    except BadExpected as error:
+        raise StartError(f"PROTECTOR_EXPECTED: {error}") from None
+
+
 def _journal(settings: Settings) -> Journal:
     path = settings.store_path
     if path is None:
@@ -175,6 +185,7 @@ async def _serve(
     snapshots: tuple[Snapshot, ...],
     live: LiveSource | None,
     journal: Journal,
+    expected: Expected,
 ) -> int:
     await _check_journal(journal)
     tls = _tls(settings)
@@ -196,6 +207,9 @@ async def _serve(
                 ttl_s=settings.ttl_s,
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
+                expected=expected,
+                burst_secrets=settings.burst_secrets,
+                first_read_after_s=settings.first_read_after_s,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
                 on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
             )

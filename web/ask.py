@@ -101,7 +101,7 @@ def chain_rows(chains: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         signals = sorted({signal for piece in chain["evidence"] for signal in piece["signals"]})
         binding = grant and grant["binding"]
         rows.append((
-            chain["corroboration"] or "-",
+            (chain["corroboration"] or "-") + (" (expected)" if chain["corroborated"] and not chain["open"] else ""),
             entry["exposure"],
             f"{entry['kind']}/{entry['namespace']}/{entry['name']}",
             f"{account['namespace']}/{account['name']}" if account else "-",

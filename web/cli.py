@@ -101,21 +101,28 @@ def demo(*, once: bool, example: str) -> None:
     type=FILE,
     help="Snapshot of the cluster; several in order of time.",
 )
+@click.option(
+    "--expected",
+    type=click.Path(exists=True, path_type=Path),
+    help="Readers that are expected: a file, or a folder of them.",
+)
 @click.option("--output", type=click.Choice(["table", "json", "jsonl", "sarif"]), default="table", show_default=True)
-def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], output: str) -> None:
-    """Run recorded audit logs through the same core, on event time. Exit 1 if any chain was corroborated."""
+def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | None, output: str) -> None:
+    """Run recorded audit logs through the same core, on event time. Exit 1 if a read that is not expected lit a chain."""
+    from actors.engine.expected import BadExpected
+    from web.expected_file import load_expected
     from web.replay import ReplayError, run_replay, write_replay
 
     configure("console")
-    if output == "sarif":
-        fail("SARIF is not available in this version; use --output json")
     try:
-        result = run_replay(logs, clusters)
+        result = run_replay(logs, clusters, load_expected(expected))
+    except BadExpected as error:
+        fail(f"--expected: {error}")
     except ReplayError as error:
         fail(str(error))
     else:
-        write_replay(result, output, sys.stdout)
-        sys.exit(1 if result.corroborated else 0)
+        write_replay(result, output, sys.stdout, clusters)
+        sys.exit(1 if result.open else 0)
 
 
 @cli.command()
@@ -128,15 +135,60 @@ def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], output: str) -> N
     metavar="FILE|-",
     help="One JSON query a line; one JSON answer a line, in order.",
 )
-def access(clusters: tuple[Path, ...], account: str | None, secret: str | None, queries: Any) -> None:
-    """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC."""
+@click.option("--unused", is_flag=True, help="What is granted and was not used in so many days. Exit 1 if anything is.")
+@click.option(
+    "--narrowest", is_flag=True, help="The narrowest roles that cover what was used, as YAML for kubectl diff."
+)
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="How far back use counts [default: 30; narrowest: all]."
+)
+@click.option("--log", "logs", multiple=True, type=FILE, help="Recorded audit logs that say what was used.")
+@click.option("--server", metavar="URL", help="A running protector whose history says what was used.")
+@click.option("--token-file", type=FILE, help="Its viewer token.")
+@click.option("--ca", type=FILE, help="CA of its certificate.")
+@click.option(
+    "--escalations", is_flag=True, help="What leads to Secrets without reading them; of all accounts, or of --account."
+)
+def access(
+    clusters: tuple[Path, ...],
+    account: str | None,
+    secret: str | None,
+    queries: Any,
+    logs: tuple[Path, ...],
+    server: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    days: float | None,
+    *,
+    unused: bool,
+    narrowest: bool,
+    escalations: bool,
+) -> None:
+    """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC; and what of it was used."""
     from web.access import AccessError, run_access
+    from web.ask import AskError, Server
+    from web.replay import ReplayError
+    from web.rights import run_rights, uses_of_logs, uses_of_server
 
     configure("console")
     try:
-        run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout)
-    except AccessError as error:
+        if not unused and not narrowest:
+            if logs or server is not None or days is not None:
+                raise AccessError("--log, --server and --days go with --unused or --narrowest")
+            run_access(
+                clusters, account=account, secret=secret, queries=queries, out=sys.stdout, escalations=escalations
+            )
+            return
+        if (unused and narrowest) or escalations or secret is not None or queries is not None:
+            raise AccessError("ask one question: --unused, --narrowest, --escalations, --secret or --queries")
+        if bool(logs) is (server is not None):
+            raise AccessError("what was used is needed: give either --log or --server")
+        asked = (lambda: uses_of_logs(logs)) if logs else (lambda: uses_of_server(Server(server or "", token_file, ca)))
+        found = run_rights(clusters, account, asked, days=days, as_roles=narrowest, out=sys.stdout)
+    except (AccessError, AskError, ReplayError) as error:
         fail(str(error))
+    else:
+        sys.exit(1 if found and unused else 0)
 
 
 def _asks_a_server(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,6 +228,34 @@ def actors(*, server: str, token_file: Path | None, ca: Path | None, output: str
     from web.ask import Server, show_actors
 
     sys.exit(show_actors(Server(server, token_file, ca), output=output, out=sys.stdout))
+
+
+@cli.command()
+@click.option(
+    "--expected",
+    type=click.Path(exists=True, path_type=Path),
+    envvar="PROTECTOR_EXPECTED",
+    help="Expected readers: a file, or a folder of them  [PROTECTOR_EXPECTED].",
+)
+@click.option("--server", default="http://127.0.0.1:8080", show_default=True, metavar="URL")
+@click.option("--token-file", type=FILE, help="The viewer token.")
+@click.option("--ca", type=FILE, help="CA of the server's certificate.")
+def doctor(*, expected: Path | None, server: str, token_file: Path | None, ca: Path | None) -> None:
+    """Check what a running server is told to expect: entries past their date, and those that nothing ever matched. Exit 1 if any."""
+    from actors.engine.expected import BadExpected
+    from web.ask import AskError, Server
+    from web.doctor import check_expected, show_group
+
+    configure("console")
+    if expected is None:
+        click.echo("expected readers: no file is set")
+        return
+    try:
+        fine = show_group("expected readers", check_expected(expected, Server(server, token_file, ca)), sys.stdout)
+    except (AskError, BadExpected) as error:
+        fail(str(error))
+    else:
+        sys.exit(0 if fine else 1)
 
 
 @cli.command("audit-policy")

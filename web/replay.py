@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import IO, Final, TextIO, cast
 
@@ -19,13 +20,17 @@ from msgspec import Struct
 from actors.attribution.core import Roster, attribute
 from actors.cluster.source import ClusterFileError
 from actors.engine.core import Engine
+from actors.engine.expected import Expected
 from actors.engine.listing import Listing
 from actors.engine.queries import LIMIT_MAX, BadCursor, ChainsQuery, ChainView, EvidenceQuery, EvidenceView
+from actors.evidence import Read
 from actors.messages import AccountPods, EvidenceChanged
 from actors.parser import has_lines, parse_body
+from actors.store.history import History
 from actors.store.window import Window
 from web.ask import chain_rows, table
 from web.logs import escaped, logger
+from web.sarif import sarif_of, write_sarif
 from web.snapshots import model_of
 
 TTL_S: Final = 1e11
@@ -38,6 +43,8 @@ LINE_BYTES_MAX: Final = 64 << 20
 """Longest line; a log that is one document (an EventList) may be as long as WHOLE_BYTES_MAX."""
 WHOLE_BYTES_MAX: Final = 1 << 30
 OBSERVATIONS_MAX: Final = 10**7
+HISTORY_DAYS: Final = 36_500.0
+"""No read of a log is forgotten; what is new in it is told from the log alone."""
 
 log = logger("protector.replay")
 
@@ -60,15 +67,26 @@ class Replay(Struct, frozen=True):
         """The chains that were lit at any time in the log."""
         return [chain for chain in self.chains if chain.corroborated]
 
+    @property
+    def open(self) -> list[ChainView]:
+        """Those of them that were lit by evidence that is not expected."""
+        return [chain for chain in self.chains if chain.open]
 
-def run_replay(logs: Sequence[Path], clusters: Sequence[Path]) -> Replay:
+    @property
+    def loose(self) -> list[EvidenceView]:
+        """Evidence that is not expected and lights no chain: nothing that is known of the cluster explains it."""
+        return [piece for piece in self.evidence if not piece.chains and piece.expected is None]
+
+
+def run_replay(logs: Sequence[Path], clusters: Sequence[Path], expected: Expected | None = None) -> Replay:
     """Every chain of the snapshots, and every piece of evidence in the logs. Raises ReplayError."""
     now = time.time()
     try:
         model = model_of(clusters, now=now)
     except ClusterFileError as error:
         raise ReplayError(str(error)) from None
-    window = Window(TTL_S, OBSERVATIONS_MAX, epoch=1)
+    history = History(HISTORY_DAYS)
+    window = Window(TTL_S, OBSERVATIONS_MAX, 1, lambda read, _now: history.first_read(read, read.at))
     events, reads, dropped = 0, 0, Counter[str]()
     for file in logs:
         for body, as_lines in _bodies(file):
@@ -79,8 +97,12 @@ def run_replay(logs: Sequence[Path], clusters: Sequence[Path]) -> Replay:
             reads += batch.events - sum(batch.dropped.values())
             dropped.update(batch.dropped)
             for read in batch.reads:
+                if history.since is None:
+                    history.since = read.at
                 window.record(read, now, now)
-    engine = Engine(memory_s=math.inf)
+                if not read.borrowed and not read.ends_only:
+                    history.note(read, events)
+    engine = Engine(memory_s=math.inf, expected=expected)
     engine.apply_records(model.records(), full=True, now=now)
     for account in window.live_accounts():
         roster = Roster(AccountPods(account, model.pods_of(account)))
@@ -88,6 +110,13 @@ def run_replay(logs: Sequence[Path], clusters: Sequence[Path]) -> Replay:
         evidence = tuple(attribute(observation, roster, now) for observation in observations)
         engine.apply_evidence(EvidenceChanged(account, (0, 0), (1, 1), True, evidence), now)
     return Replay(events, reads, dict(dropped), *_answers(engine, now + JUDGED_AFTER_S))
+
+
+def reads_of(logs: Sequence[Path], now: float) -> Iterator[Read]:
+    """All reads of the logs, in their order. Raises ReplayError."""
+    for file in logs:
+        for body, as_lines in _bodies(file):
+            yield from parse_body(body, now, as_lines=as_lines).reads
 
 
 def _answers(engine: Engine, now: float) -> tuple[list[ChainView], list[EvidenceView]]:
@@ -161,9 +190,13 @@ def _some_lines(opened: IO[bytes]) -> Iterator[bytes]:
 # --- writing -----------------------------------------------------------------------------------------------------------------
 
 
-def write_replay(result: Replay, output: str, out: TextIO) -> None:
-    """The result on `out`: one JSON document, one JSON line a lit chain and piece of evidence, or tables."""
-    if output == "json":
+def write_replay(result: Replay, output: str, out: TextIO, snapshots: Sequence[Path] = ()) -> None:
+    """The result on `out`: one JSON document, one JSON line a lit chain and piece of evidence, SARIF, or tables."""
+    if output == "sarif":
+        loose = [piece for piece in result.evidence if not piece.chains]
+        names = [path.name for path in snapshots]
+        out.write(write_sarif(sarif_of(result.corroborated, loose, installed_version("kube-protector"), names)) + "\n")
+    elif output == "json":
         out.write(msgspec.json.encode(result).decode() + "\n")
     elif output == "jsonl":
         lines: Iterable[tuple[str, Struct]] = [("chain", c) for c in result.corroborated]
@@ -172,5 +205,7 @@ def write_replay(result: Replay, output: str, out: TextIO) -> None:
     else:
         drops = ", ".join(f"{reason} {n}" for reason, n in sorted(result.dropped.items())) or "none"
         out.write(escaped(f"{result.events} events, {result.reads} reads; dropped: {drops}") + "\n")
-        out.write(f"{len(result.corroborated)} of {len(result.chains)} chains corroborated\n")
+        out.write(f"{len(result.corroborated)} of {len(result.chains)} chains corroborated")
+        quiet = len(result.corroborated) - len(result.open)
+        out.write(f", {quiet} of them by expected readers only\n" if quiet else "\n")
         table(chain_rows([msgspec.to_builtins(chain) for chain in result.corroborated]), out)

@@ -53,6 +53,8 @@ def chain_state(chain: ChainView, feed: FeedView | None) -> tuple[str, str]:
 
     (Design 3, "Unknown is not quiet".) Of a mount that is no audit event: the kubelet reads it, and only runtime agents see the rest.
     """
+    if chain.corroborated and not chain.open:
+        return "expected", "expected"
     if chain.corroborated:
         return ("proven", "proven now") if chain.corroboration == "proven" else ("possible", "possible now")
     if chain.reach != "mounted" and feed is not None and feed.state == "live":

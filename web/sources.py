@@ -22,6 +22,8 @@ from actors.engine.queries import (
     ChainView,
     EngineStatus,
     EngineStatusQuery,
+    EscalationPage,
+    EscalationsQuery,
     EvidencePage,
     EvidenceQuery,
     SecretQuery,
@@ -29,13 +31,14 @@ from actors.engine.queries import (
 )
 from actors.evidence.times import rfc3339
 from actors.runtime import UNANSWERED
-from actors.store import StoreStatusQuery
+from actors.store import HistoryPageQuery, HistoryQuery, StoreStatusQuery
 from web.events import EventHub
 from web.lag import LagStatistics
 
 if TYPE_CHECKING:
     from actors.cluster.queries import ClusterStatus
-    from actors.store import StoreStatus
+    from actors.evidence import Account
+    from actors.store import HistoryAnswer, HistoryPage, StoreStatus
 
 __all__ = [
     "ASK_TIMEOUT_S",
@@ -144,6 +147,11 @@ class Sources:
         view: ChainView | None = await _ask(self.engine, ChainQuery(chain_id), "engine")
         return view
 
+    async def escalations(self, query: EscalationsQuery) -> EscalationPage | BadCursor:
+        """A page of escalations. Unanswered."""
+        page: EscalationPage | BadCursor = await _ask(self.engine, query, "engine")
+        return page
+
     async def evidence(self, query: EvidenceQuery) -> EvidencePage | BadCursor:
         """A page of evidence. Unanswered."""
         page: EvidencePage | BadCursor = await _ask(self.engine, query, "engine")
@@ -153,6 +161,16 @@ class Sources:
         """Everything about one Secret's readers. Unanswered."""
         view: SecretView = await _ask(self.engine, SecretQuery(namespace, name), "engine")
         return view
+
+    async def history(self, account: Account) -> HistoryAnswer:
+        """What one account has ever read. Unanswered."""
+        answer: HistoryAnswer = await _ask(self.store, HistoryQuery(account), "store")
+        return answer
+
+    async def history_page(self, query: HistoryPageQuery) -> HistoryPage:
+        """A slice of what all accounts have ever read. Unanswered."""
+        page: HistoryPage = await _ask(self.store, query, "store")
+        return page
 
     async def engine_status(self) -> EngineStatus:
         """The engine's counts. Unanswered."""

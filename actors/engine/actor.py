@@ -15,13 +15,17 @@ from msgspec import Struct
 
 from actors.engine.core import MEMORY_S, Engine
 from actors.engine.ended import EndedRing, EndedStatistics
+from actors.engine.escalations import escalations_page
+from actors.engine.expected import Expected
 from actors.engine.inspect import secret_view, status_view
 from actors.engine.listing import Listing
+from actors.engine.nodes import BURST_SECRETS
 from actors.engine.queries import (
     ChainQuery,
     ChainsQuery,
     EngineStatus,
     EngineStatusQuery,
+    EscalationsQuery,
     EvidenceQuery,
     SecretQuery,
 )
@@ -95,13 +99,15 @@ class EngineActor(Actor):
         *,
         memory_s: float = MEMORY_S,
         on_evidence: NewEvidence | None = None,
+        expected: Expected | None = None,
+        burst_secrets: int = BURST_SECRETS,
     ) -> None:
         super().__init__()
         self._cluster = cluster_ref
         self._router = router_ref
         self._announcer = announcer_ref
         self._on_evidence = on_evidence
-        self._engine = Engine(ended, memory_s=memory_s)
+        self._engine = Engine(ended, memory_s=memory_s, expected=expected, burst_secrets=burst_secrets)
         self._listing = Listing(self._engine)
         self._position = (0, 0)
         self._synced = False
@@ -160,6 +166,8 @@ class EngineActor(Actor):
                 return self._listing.evidence(message, now)
             case SecretQuery():
                 return secret_view(self._engine, self._listing, message, now)
+            case EscalationsQuery():
+                return escalations_page(self._engine, message, now)
             case EngineStatusQuery():
                 return status_view(self._engine, now, ready=self._ready)
             case _:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from actors.engine.changes import Changes
 from actors.engine.ended import Ended, EndedRing
 from actors.engine.graph import Graph
@@ -56,7 +58,7 @@ class Afterwards:
         """The item as something that has ended; judged when it is due, where it was not yet."""
         chains = tuple(sorted(chain.id for chain in item.edges))
         ended_at = min(now, item.observation.live_until)
-        ended = Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at)
+        ended = Ended(item.number, item.evidence, item.explained, item.all_signals(), chains, ended_at, item.expected)
         if item.judge_at is not None or item.explained is None:
             self._wait(ended, item.judge_at, item.disagreed, known=self._judge.synced)
         return ended
@@ -77,10 +79,16 @@ class Afterwards:
                 disagreed = frozenset(each.grant for each in before.observation.named)
             if before.explained is False and not covered:
                 late = late.judged(explained=False)
+        late = self._expect(late)
         if late.explained is None or observation.named:
             timely = self._judge.synced and now - last.at <= self._judge.memory_s
             self._wait(late, judge_at, disagreed, known=timely)
         return late
+
+    def _expect(self, ended: Ended) -> Ended:
+        """The same with why it is expected, as its signals are now."""
+        expected = self._judge.expected(ended)
+        return ended if expected == ended.expected else replace(ended, expected=expected)
 
     def _wait(self, ended: Ended, judge_at: float | None, disagreed: frozenset[GrantName], *, known: bool) -> None:
         """Judge it when it is due; None: EXPLAIN_AFTER_S after it arrived. Borrowed reads are not judged."""
@@ -127,7 +135,7 @@ class Afterwards:
         if ended.explained is not None:
             return
         explained = explains(rows, last.at, now, self._judge.memory_s)
-        judged = ended.judged(explained)
+        judged = self._expect(ended.judged(explained))
         self._ended.replace(judged)
-        if not explained:
+        if not explained and judged.expected is None:
             self._changes.flips.append(self._judge.report_of(judged, now))

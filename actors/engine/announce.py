@@ -1,6 +1,7 @@
 """Flips to lines of the flip log, each said once: what was announced is remembered over restarts. Pure; counterpart: announcer.py.
 
-A line is one JSON object in ASCII: whatever an outsider chose is escaped, control characters included (design 4).
+A line is one JSON object in ASCII: whatever an outsider chose is escaped, control characters included (design 4). Its own fields come
+first, those of OCSF behind them (decision 0016).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.engine.flips import READ_KEY
+from actors.engine.ocsf import ocsf_of
 from actors.evidence import Account, Attribution, Signal, Workload
 from actors.evidence.times import rfc3339
 from actors.messages import Announce, Flip, FlipsAnnounced
@@ -159,6 +161,7 @@ class Announcements:
                 "corroboration": flip.corroboration,
                 "exposure": flip.exposure,
                 "signals": [signal.value for signal in flip.signals],
+                **ocsf_of(flip),
             },
             ensure_ascii=True,
         ).replace("\x7f", "\\u007f")

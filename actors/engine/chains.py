@@ -30,6 +30,8 @@ class Chains:
         """By the namespace of the workload."""
         self.dark: SortedKeyList[Chain, tuple[int, str]] = SortedKeyList(key=_dark_key)
         self.lit: dict[Chain, None] = {}
+        self.open = 0
+        """How many of the lit ones are lit by evidence that is not expected."""
         self.known = KnownSecrets()
 
     def make(self, node: WorkloadNode, entry: Entry | None, grant: Grant | None, scope: Scope) -> Chain:
@@ -69,6 +71,12 @@ class Chains:
         else:
             del self.lit[chain]
             self.dark.add(chain)
+
+    def mark_open(self, chain: Chain, *, is_open: bool) -> None:
+        """From here on it is a finding, or none any more."""
+        self._changes.answers = True
+        self.open += is_open - chain.open
+        chain.open = is_open
 
     def over(self, secret: SecretName) -> list[Chain]:
         """The chains whose scope holds this Secret."""

@@ -15,10 +15,12 @@ from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
 from actors.engine.ended import EndedRing
+from actors.engine.expected import Expected
 from actors.engine.flips import chain_flip, tell
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.lights import Lights
+from actors.engine.nodes import BURST_SECRETS
 from actors.messages import EvidenceChanged, Flip
 
 MEMORY_S: Final = 600.0
@@ -28,10 +30,17 @@ MEMORY_S: Final = 600.0
 class Engine:
     """Chains, exposure, corroboration and signals. Counterparts: actor.py drives it, listing.py and views.py answer from it."""
 
-    def __init__(self, ended: EndedRing | None = None, *, memory_s: float = MEMORY_S) -> None:
+    def __init__(
+        self,
+        ended: EndedRing | None = None,
+        *,
+        memory_s: float = MEMORY_S,
+        expected: Expected | None = None,
+        burst_secrets: int = BURST_SECRETS,
+    ) -> None:
         self.ended = EndedRing() if ended is None else ended
         self._changes = Changes()
-        self.graph = Graph(self._changes)
+        self.graph = Graph(self._changes, expected, burst_secrets)
         self.judge = Judge(self.graph, self._changes, memory_s)
         self.edges = Edges(self.graph, self.judge, self._changes)
         self.afterwards = Afterwards(self.graph, self.judge, self.ended, self._changes)
@@ -96,12 +105,14 @@ class Engine:
     def everything(self, now: float) -> tuple[Flip, ...]:
         """Flips of all that is lit now, and of all unexplained reads that are shown, for the announcer after a start."""
         self.tick(now)
-        for chain in self.graph.chains.lit:
+        lit = [chain for chain in self.graph.chains.lit if chain.open]
+        for chain in lit:
             chain.told = tell(chain, now)
-        lit = [chain_flip(chain, "chain.corroborated", now) for chain in self.graph.chains.lit]
+        flips = [chain_flip(chain, "chain.corroborated", now) for chain in lit]
         items = (item for account in self.graph.accounts.values() for item in account.items.values())
         unexplained = (each for each in (*items, *self.ended) if each.explained is False)
-        return (*lit, *(self.judge.report_of(each, now) for each in unexplained))
+        reported = (each for each in unexplained if self.judge.expected(each) is None)
+        return (*flips, *(self.judge.report_of(each, now) for each in reported))
 
     def _close(self, now: float) -> None:
         """The end of every call that changes something."""

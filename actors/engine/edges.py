@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from actors.engine.changes import Changes
+from actors.engine.expected import first_of
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
@@ -62,7 +63,7 @@ class Edges:
         account, evidence = item.account, item.evidence
         observation = evidence.observation
         last, named = observation.last, observation.named
-        if len(named) != 1 or last.verb == "watch" or last.borrowed:
+        if len(named) != 1 or last.verb == "watch" or last.borrowed or account.expected:
             return False
         edges = account.ways(last).lasting.get(evidence.workloads)
         if edges is None or len(edges) != 1 or account.has_tombstones or last.at < account.fickle_before:
@@ -79,6 +80,7 @@ class Edges:
         item.steady = item.explained = True
         item.explained_at = last.at
         item.edges, item.provers, item.named_grants = edges, chain.alone, chain.alone_named
+        light.open += 1
         light.put_read(item, observation.live_until, proof.live_until)
         self.proven_due.at(chain, proof.live_until)
         if evidence.signals:
@@ -141,12 +143,14 @@ class Edges:
                 self._changes.touched += 1
                 chain.light.drop(item, chain, fell=fell)
                 chain.light.count_signals(item.counted, -1)
+                chain.light.open -= item.expected is None
                 self._changes.unsettled[chain] = None
         for chain in edges:
             if chain.light is None:
                 chain.light = Light()
             if chain not in before:
                 self._changes.touched += 1
+                chain.light.open += item.expected is None
                 if item.counted:
                     chain.light.count_signals(item.counted, 1)
             self._changes.unsettled[chain] = None
@@ -187,6 +191,8 @@ class Edges:
 
     def recount(self, item: Item) -> None:
         """Its signals changed, or may have."""
+        if item.account.expected:
+            self.expect(item)
         signals = item.evidence.signals
         if item.explained is False:
             signals = (*signals, Signal.UNEXPLAINED)
@@ -198,8 +204,24 @@ class Edges:
                 chain.light.count_signals(signals, 1)
         item.counted = signals
 
+    def expect(self, item: Item) -> None:
+        """Whether somebody expects it: its signals, or the time of its newest read, may have changed."""
+        last = item.evidence.observation.last
+        expected = first_of(item.account.expected, last.scope, last.verb, last.at, item.all_signals())
+        if expected == item.expected:
+            return
+        turned = (expected is None) - (item.expected is None)
+        item.expected = expected
+        self._changes.answers |= bool(item.edges)
+        for chain in item.edges if turned else ():
+            if chain.light is not None:
+                chain.light.open += turned
+                self._changes.unsettled[chain] = None
+
     def repeat(self, item: Item, observation: Observation, before: Observation) -> None:
         """Another read like those before, a moment later: the same grants allow it, and its light lasts longer."""
+        if item.expected is not None:
+            self.expect(item)  # the entry may have ended meanwhile
         until, at = observation.live_until, observation.last.at
         for chain in item.edges:
             light = chain.light

@@ -36,6 +36,8 @@ class Ended(Struct, frozen=True, gc=False):
     chains: tuple[str, ...]
     """Ids of the chains that it lit."""
     ended_at: float
+    expected: str | None = None
+    """Why it was expected; None: it was not."""
 
     @property
     def observation(self) -> Observation:

@@ -36,7 +36,9 @@ def tell(chain: Chain, now: float) -> Told:
     light = chain.light
     if light is None or not light.items:
         raise ValueError("a dark chain has nothing to tell")
-    attributions = {item.evidence.attribution for item in light.newest(TOLD_ITEMS_MAX)}
+    newest = light.newest(TOLD_ITEMS_MAX)
+    telling = [item for item in newest if item.expected is None] or newest
+    attributions = {item.evidence.attribution for item in telling}
     strongest = next(attribution for attribution in STRENGTHS if attribution in attributions)
     return Told(strongest, "proven" if light.proven_until > now else "possible", signals_of(chain))
 

@@ -69,10 +69,13 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         ready=ready,
         chains=len(chains.by_id),
         corroborated=len(chains.lit),
+        open=chains.open,
         evidence_live=engine.lights.live,
         evidence_ended=len(engine.ended),
         unexplained=engine.judge.unexplained,
         disagreements=engine.judge.disagreements,
         touched=engine.touched,
         gone=engine.lights.gone,
+        escalations=engine.graph.escalating.total,
+        escalations_at_bound=engine.graph.escalating.at_bound,
     )

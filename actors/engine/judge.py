@@ -11,6 +11,7 @@ from typing import Final
 
 from actors.engine.changes import Changes
 from actors.engine.ended import Ended
+from actors.engine.expected import first_of
 from actors.engine.flips import unexplained_flip
 from actors.engine.graph import Graph
 from actors.engine.latest import Due
@@ -122,9 +123,16 @@ class Judge:
         return lacking
 
     def _report(self, item: Item, now: float) -> None:
-        if not item.reported:
+        if not item.reported and self.expected(item) is None:
             item.reported = True
             self._changes.flips.append(self.report_of(item, now))
+
+    def expected(self, item: Item | Ended) -> str | None:
+        """Why somebody expects this evidence as it is now, its signals included; None: nobody does."""
+        last = item.observation.last
+        node = self._graph.accounts.get(last.account)
+        entries = self._graph.expected.of(last.account) if node is None else node.expected
+        return first_of(entries, last.scope, last.verb, last.at, item.all_signals()) if entries else None
 
     def report_of(self, item: Item | Ended, now: float) -> Flip:
         """The report that no grant covers this read."""

@@ -20,11 +20,13 @@ class Light:
     are made anew then; a watch that ends falls at any time, so watches are kept in heaps, and never a reason to look at all.
     """
 
-    __slots__ = ("_watch_proven", "_watch_until", "items", "newest_at", "proven_until", "read_proven", "read_until",
+    __slots__ = ("_watch_proven", "_watch_until", "items", "newest_at", "open", "proven_until", "read_proven", "read_until",
                  "signals", "stale", "until")  # fmt: skip
 
     def __init__(self) -> None:
         self.items: dict[Item, None] = {}
+        self.open = 0
+        """How many of them are not expected."""
         self.until = 0.0
         """The latest end (epoch seconds) of what lights it."""
         self.proven_until = 0.0

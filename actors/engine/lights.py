@@ -113,8 +113,17 @@ class Lights:
         else:
             self._edges.evaluate(item, now)
             self._watch(item, now)
-        if begins_burst and account.lighting:
-            changes.answers = True
+        if begins_burst:
+            self._burst_changed(account)
+
+    def _burst_changed(self, account: AccountNode) -> None:
+        """It began or ended: the signal is of all evidence of the account."""
+        if account.lighting:
+            self._changes.answers = True
+        if account.expected:
+            self._changes.touched += len(account.items)
+            for item in account.items.values():
+                self._edges.expect(item)
 
     def _refresh(self, item: Item, evidence: Evidence, now: float) -> None:
         """The same observation, changed. Cheap where nothing but its times did, which is what a repeated read is."""
@@ -171,8 +180,8 @@ class Lights:
         self.timeline.drop(item)
         self._due.drop(item)
         self._judge.drop(item)
-        if ends_burst and account.lighting:
-            self._changes.answers = True
+        if ends_burst:
+            self._burst_changed(account)
         self._leaving[account] = None
 
     def heard_all(self, now: float) -> None:
@@ -265,6 +274,9 @@ class Lights:
             lit = light is not None and light.until > now
             if lit is not chain.lit:
                 self._graph.chains.turn(chain, lit=lit)
+            is_open = lit and light is not None and light.open > 0
+            if is_open is not chain.open:
+                self._graph.chains.mark_open(chain, is_open=is_open)
                 self._flip(chain, now)
             if lit:
                 continue
@@ -278,7 +290,7 @@ class Lights:
             self._graph.leave_account(account)
 
     def _flip(self, chain: Chain, now: float) -> None:
-        if chain.lit:
+        if chain.open:
             chain.told = tell(chain, now)
             self._changes.flips.append(chain_flip(chain, "chain.corroborated", now))
         else:

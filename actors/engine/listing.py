@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from actors.engine.core import Engine
+from actors.engine.cuts import cut_of
 from actors.engine.exposure import RANKS
 from actors.engine.flips import signals_of
 from actors.engine.nodes import Chain, Item
@@ -43,8 +44,9 @@ from actors.engine.views import (
 from actors.evidence import Account, Evidence, Signal
 
 ChainPlace = tuple[int, int, int, float, str]
-"""Corroboration (0 proven, 1 possible, 2 none), exposure, signals (more first), event time (newest first), id."""
-DARK: Final = 2
+"""Corroboration (0 proven, 1 possible, 2 expected only, 3 none), exposure, signals (more first), event time (newest first), id."""
+EXPECTED: Final = 2
+DARK: Final = 3
 _PLACES: Final[msgspec.json.Decoder[ChainPlace]] = msgspec.json.Decoder(ChainPlace)
 _POSITIONS: Final[msgspec.json.Decoder[Position]] = msgspec.json.Decoder(Position)
 SECRETS_PAGE_MAX: Final = 10_000
@@ -71,7 +73,10 @@ class Listing:
         """One chain by its id."""
         self._engine.tick(now)
         chain = self._engine.graph.chains.by_id.get(query.id)
-        return None if chain is None else chain_view(chain, self._engine.graph.chains, now)
+        if chain is None:
+            return None
+        view = chain_view(chain, self._engine.graph.chains, now)
+        return msgspec.structs.replace(view, cut=cut_of(self._engine.graph, chain))
 
     def chains(self, query: ChainsQuery, now: float) -> ChainPage | BadCursor:
         """A page of chains."""
@@ -119,7 +124,7 @@ class Listing:
             return list(islice(_behind(rows, after), count)), len(rows)
         lit = [] if query.corroborated is False else [row for row in self._lit_rows(now) if _passes(row[1], query)]
         found = list(islice(_behind(lit, after), count))
-        if query.corroborated is True or query.signal is not None:
+        if query.corroborated is True or query.signal is not None or query.open is True:
             return found, len(lit)
         dark, total = self._dark(query.exposure, after)
         found += [(place_of(chain, now), chain) for chain in islice(dark, count - len(found))]
@@ -213,7 +218,8 @@ def place_of(chain: Chain, now: float) -> ChainPlace:
     if not chain.lit or light is None:
         return (DARK, rank, 0, 0.0, chain.id)
     proven = light.proven_until > now
-    return (0 if proven else 1, rank, -len(signals_of(chain)), -light.newest_at, chain.id)
+    state = EXPECTED if not chain.open else 0 if proven else 1
+    return (state, rank, -len(signals_of(chain)), -light.newest_at, chain.id)
 
 
 def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> tuple[ChainPlace, Collection[Signal]]:
@@ -224,7 +230,9 @@ def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> tuple[Chai
         return (DARK, rank, 0, 0.0, chain.id), ()
     signals = {signal for item in items for signal in item.all_signals()}
     newest = max(item.observation.last.at for item in items)
-    return (0 if proven_until > now else 1, rank, -len(signals), -newest, chain.id), signals
+    is_open = any(item.expected is None for item in items)
+    state = EXPECTED if not is_open else 0 if proven_until > now else 1
+    return (state, rank, -len(signals), -newest, chain.id), signals
 
 
 def _passes(chain: Chain, query: ChainsQuery) -> bool:
@@ -235,6 +243,8 @@ def _passes(chain: Chain, query: ChainsQuery) -> bool:
     if query.exposure is not None and chain.node.exposure.level != query.exposure:
         return False
     if query.account is not None and (chain.entry is None or chain.entry.account.account != Account(*query.account)):
+        return False
+    if query.open is not None and chain.open is not query.open:
         return False
     if query.signal is None or query.secret is not None:
         return True

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from sortedcontainers import SortedDict
 
+from actors.engine.expected import Entry as ExpectedEntry
 from actors.engine.exposure import UNEXPOSED, Exposure, PodShape
 from actors.engine.light import Light
 from actors.engine.secrets import SecretName
@@ -29,12 +30,12 @@ from actors.evidence import (
     Signal,
     Workload,
 )
-from actors.grants import Grant
+from actors.grants import Escalation, Grant, escalations_of
 
 PODS_SHOWN_MAX: Final = 100
 """Names of pods in a chain's entry, the first by name."""
 BURST_SECRETS: Final = 20
-"""So many distinct Secrets of one account in the window are a burst (design 3, Signals)."""
+"""So many distinct Secrets of one account in the window are a burst, where nothing else is set (design 3, Signals)."""
 
 Reach = Literal["rbac-granted", "mounted"]
 ChainKey = tuple[ObjectName, ObjectName, Scope]
@@ -103,7 +104,7 @@ class WorkloadNode:
 class Entry:
     """A workload as one account: where rbac-granted chains start."""
 
-    __slots__ = ("account", "chains", "known", "node", "pods", "shown", "tokens", "usable")
+    __slots__ = ("account", "chains", "escalates", "known", "node", "pods", "shown", "tokens", "usable")
 
     def __init__(self, node: WorkloadNode, account: AccountNode) -> None:
         self.node = node
@@ -118,20 +119,31 @@ class Entry:
         self.usable = False
         """Whether its chains are listed without a read."""
         self.chains: dict[ChainKey, Chain] = {}
+        self.escalates = 0
+        """How many escalations are counted of it; Escalating keeps it."""
 
 
 class AccountNode:
     """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
 
     __slots__ = (
-        "_mentioned", "_rows", "_ways", "account", "by_secret", "collections", "current", "entries", "fickle_before",
-        "grants", "has_tombstones", "heard", "items", "known_grants", "lighting", "unnamed",
+        "_mentioned", "_rows", "_ways", "account", "burst_secrets", "by_secret", "collections", "current", "entries", "escalations",
+        "expected", "fickle_before", "grants", "has_tombstones", "heard", "held", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
-    def __init__(self, account: Account) -> None:
+    def __init__(
+        self, account: Account, expected: tuple[ExpectedEntry, ...] = (), burst_secrets: int = BURST_SECRETS
+    ) -> None:
         self.account = account
+        self.expected = expected
+        """What its reads are expected to be."""
+        self.burst_secrets = burst_secrets
         self.entries: dict[Workload, Entry] = {}
+        self.held: tuple[Grant, ...] = ()
+        """Its grants of Secrets and of what leads to them."""
+        self.escalations: tuple[Escalation, ...] = ()
         self.grants: tuple[Grant, ...] = ()
+        """Its grants of Secrets."""
         self.current: dict[ChainKey, Grant] = {}
         self.known_grants: dict[ChainKey, Grant] = {}
         """The current ones and those that are remembered."""
@@ -155,8 +167,13 @@ class AccountNode:
         self.heard: tuple[int, int] | None = None
         """Version of the last EvidenceChanged."""
 
-    def take(self, grants: tuple[Grant, ...]) -> None:
-        """It has these grants now."""
+    def take(self, held: tuple[Grant, ...]) -> bool:
+        """It has these grants now. Whether those of Secrets are others than before."""
+        self.held = held
+        self.escalations = escalations_of(held)
+        grants = tuple([grant for grant in held if grant.rules])
+        if grants == self.grants:
+            return False
         self.grants = grants
         self.current, self.known_grants, self._rows = {}, {}, {}
         for grant in grants:
@@ -174,6 +191,7 @@ class AccountNode:
         self._mentioned = frozenset(name for rule in rules for name in rule.names or ())
         self.has_tombstones = any(grant.revoked for grant in grants)
         self.fickle_before = max((grant.valid_from for grant in grants), default=0.0)
+        return True
 
     def ways(self, read: Read) -> Ways:
         """What allows this request: grants, remembered ones too, and the chains of those."""
@@ -204,7 +222,7 @@ class AccountNode:
             return False
         there = self.by_secret.setdefault(secret, item)
         if there is item:
-            return len(self.by_secret) == BURST_SECRETS
+            return len(self.by_secret) == self.burst_secrets
         if isinstance(there, set):
             there.add(item)
         else:
@@ -224,7 +242,7 @@ class AccountNode:
                 self.by_secret[secret] = there.pop()
             return False
         del self.by_secret[secret]
-        return len(self.by_secret) == BURST_SECRETS - 1
+        return len(self.by_secret) == self.burst_secrets - 1
 
     def over(self, secret: SecretName) -> Iterator[Item]:
         """The live evidence of this Secret, that of collections which hold it included."""
@@ -235,14 +253,14 @@ class AccountNode:
     @property
     def burst(self) -> bool:
         """Whether so many distinct Secrets were read that it is a signal."""
-        return len(self.by_secret) >= BURST_SECRETS
+        return len(self.by_secret) >= self.burst_secrets
 
 
 class Chain:
     """workload -> account -> binding -> role -> scope, or workload -> mounted Secret. Lit while `light` holds live evidence."""
 
     __slots__ = (
-        "alone", "alone_named", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "removed", "scope",
+        "alone", "alone_named", "entry", "grant", "grant_name", "id", "light", "lit", "node", "number", "open", "removed", "scope",
         "structural", "told",
     )  # fmt: skip
 
@@ -263,6 +281,8 @@ class Chain:
         self.alone_named: tuple[GrantName, ...] = () if self.grant_name is None else (self.grant_name,)
         self.lit = False
         """As of the last look at the clock."""
+        self.open = False
+        """Lit by evidence that no entry of the expected readers speaks for: a finding."""
         self.light: Light | None = None
         self.told: Told | None = None
         """What was said when it was lit."""
@@ -309,7 +329,7 @@ class Item:
     """One live piece of evidence inside the engine."""
 
     __slots__ = (
-        "account", "counted", "disagreed", "edges", "evidence", "explained", "explained_at", "held_open", "judge_at",
+        "account", "counted", "disagreed", "edges", "evidence", "expected", "explained", "explained_at", "held_open", "judge_at",
         "named_grants", "number", "provers", "reported", "second", "steady",
     )  # fmt: skip
 
@@ -319,6 +339,8 @@ class Item:
         self.evidence = evidence
         self.edges: EdgesOf = NO_EDGES
         """What it lights, and until when; None: as long as it lives. Replaced, never changed."""
+        self.expected: str | None = None
+        """Why it is expected; None: it is not."""
         self.explained: bool | None = None
         self.explained_at = 0.0
         """The event time of the read that a grant covered."""

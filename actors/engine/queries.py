@@ -25,6 +25,8 @@ class ChainsQuery(Struct, frozen=True):
     account: tuple[str, str] | None = None
     signal: str | None = None
     """Chains with live evidence that carries this signal; with `secret`, evidence of that Secret."""
+    open: bool | None = None
+    """Chains lit by evidence that no entry of the expected readers speaks for; False: all others."""
     cursor: str | None = None
     limit: int = LIMIT_DEFAULT
 
@@ -54,6 +56,20 @@ class SecretQuery(Struct, frozen=True):
 
     namespace: str
     name: str
+
+
+class EscalationsQuery(Struct, frozen=True):
+    """A page of escalations: ways to Secrets that are no read of one. Answer: EscalationPage, or BadCursor."""
+
+    namespace: str | None = None
+    """Of the entry workload."""
+    exposure: str | None = None
+    account: tuple[str, str] | None = None
+    secret: tuple[str, str] | None = None
+    """(namespace, name): escalations that lead to it."""
+    edge: str | None = None
+    cursor: str | None = None
+    limit: int = LIMIT_DEFAULT
 
 
 class EngineStatusQuery(Struct, frozen=True):
@@ -150,6 +166,8 @@ class EvidenceView(Struct, frozen=True, gc=False):
     explained: bool | None
     signals: list[str]
     chains: list[str]
+    expected: str | None = None
+    """Why it is expected; null: it is not."""
 
 
 class ChainView(Struct, frozen=True, gc=False):
@@ -171,6 +189,10 @@ class ChainView(Struct, frozen=True, gc=False):
     secrets_total: int
     """Known Secrets of the scope; `secrets` holds at most the first 1,000, the corroborated ones first (fewer in a long page)."""
     evidence: list[EvidenceView]
+    open: bool = False
+    """Corroborated by evidence that is not expected: a finding."""
+    cut: list[str] | None = None
+    """What to cut to end it, in words, the first first. Only in the answer for one chain; null elsewhere."""
 
 
 class ChainPage(Struct, frozen=True):
@@ -209,6 +231,51 @@ class SecretView(Struct, frozen=True, gc=False):
     evidence: list[EvidenceView]
 
 
+class ReachedAccountView(Struct, frozen=True, gc=False):
+    """Accounts that one gets hold of and that may read Secrets; name null: every account there, namespace null: everywhere."""
+
+    service_account: NameView
+    scopes: list[NameView]
+    """What they may read, the first few."""
+
+
+class EscalationView(Struct, frozen=True, gc=False):
+    """One way to Secrets that is no read of one. Never corroborated: no event of a Secret shows that it was gone."""
+
+    id: str
+    entry: EntryView
+    service_account: NameView
+    reach: str
+    edge: str
+    technique: str
+    verbs: list[str]
+    names: list[str] | None
+    """The pods, accounts or roles that it may be used on; null: every one."""
+    namespace: str | None
+    """Where; null: everywhere."""
+    grants: list[GrantNameView]
+    """The grant that gives it, then the one that it takes besides."""
+    through: str
+    objective: NameView | None
+    """The Secrets that it leads to at once; null where it leads to pods or accounts."""
+    accounts: list[ReachedAccountView]
+    accounts_more: bool
+    mounted: list[NameView]
+    """Secrets that the pods it gets hold of mount."""
+    mounted_more: bool
+    latent: bool
+    """Whether nothing that is known there leads on to a Secret now."""
+    breach_relevant: bool
+
+
+class EscalationPage(Struct, frozen=True):
+    """A page of escalations, shorter than `limit` where filters let little through. `total` null: not counted under filters."""
+
+    escalations: list[EscalationView]
+    next_cursor: str | None
+    total: int | None
+
+
 class EngineStatus(Struct, frozen=True):
     """Counts of the engine; `touched` is the number of objects that the last events touched, in all."""
 
@@ -222,5 +289,11 @@ class EngineStatus(Struct, frozen=True):
     unexplained: int
     disagreements: int
     touched: int
+    open: int = 0
+    """Chains lit by evidence that is not expected."""
     gone: int = 0
     """Live evidence whose claimed pod is unknown (attribution `gone`)."""
+    escalations: int = 0
+    """Ways of live workloads to Secrets that are no reads."""
+    escalations_at_bound: int = 0
+    """Workloads with as many of them as are kept: there may be more."""

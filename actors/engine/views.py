@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from actors.engine.chains import Chains
 from actors.engine.ended import Ended
 from actors.engine.nodes import Chain, Item
@@ -43,12 +45,14 @@ def object_view(name: ObjectName | Workload) -> ObjectView:
 def item_view(item: Item, now: float) -> EvidenceView:
     """A live piece of evidence."""
     chains = sorted(chain.id for chain in item.edges if chain.lit)
-    return _evidence_view(item.evidence, item.explained, item.all_signals(), chains, now, live=True)
+    view = _evidence_view(item.evidence, item.explained, item.all_signals(), chains, now, live=True)
+    return view if item.expected is None else replace(view, expected=item.expected)
 
 
 def ended_view(ended: Ended, now: float) -> EvidenceView:
     """A piece that is live no longer, as it was."""
-    return _evidence_view(ended.evidence, ended.explained, ended.signals, list(ended.chains), now, live=False)
+    view = _evidence_view(ended.evidence, ended.explained, ended.signals, list(ended.chains), now, live=False)
+    return view if ended.expected is None else replace(view, expected=ended.expected)
 
 
 def _evidence_view(
@@ -97,7 +101,7 @@ def chain_view(chain: Chain, chains: Chains, now: float, secrets_max: int = SECR
     proven = light is not None and light.proven_until > now
     newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
     secrets, total = _secrets(chain, chains, now, secrets_max)
-    return _chain_view(chain, until, proven, secrets, total, newest, now)
+    return _chain_view(chain, until, proven, secrets, total, newest, now, is_open=chain.open)
 
 
 def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainView:
@@ -106,7 +110,8 @@ def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainV
     lit = until > now
     newest = sorted(items, key=lambda item: (item.observation.last.at, item.number), reverse=True)
     state = SecretStateView(*secret, corroborated=lit, expires_at=rfc3339(until) if lit else None)
-    return _chain_view(chain, until, proven_until > now, [state], 1, newest[:EVIDENCE_SHOWN_MAX], now)
+    is_open = any(item.expected is None for item in items)
+    return _chain_view(chain, until, proven_until > now, [state], 1, newest[:EVIDENCE_SHOWN_MAX], now, is_open=is_open)
 
 
 def _chain_view(
@@ -117,6 +122,8 @@ def _chain_view(
     secrets_total: int,
     newest: list[Item],
     now: float,
+    *,
+    is_open: bool,
 ) -> ChainView:
     workload, exposure, entry, grant = chain.node.workload, chain.node.exposure, chain.entry, chain.grant
     lit = until > now
@@ -143,6 +150,7 @@ def _chain_view(
         secrets=secrets,
         secrets_total=secrets_total,
         evidence=[item_view(item, now) for item in newest],
+        open=lit and is_open,
     )
 
 

@@ -17,6 +17,8 @@ from actors.store.memory import MemoryJournal
 from actors.store.queries import (
     ActorStatistics,
     HistoryAnswer,
+    HistoryPage,
+    HistoryPageQuery,
     HistoryQuery,
     SenderStatus,
     StoreCounts,
@@ -33,6 +35,8 @@ __all__ = [
     "Digests",
     "History",
     "HistoryAnswer",
+    "HistoryPage",
+    "HistoryPageQuery",
     "HistoryQuery",
     "HistoryRow",
     "HistoryStatistics",

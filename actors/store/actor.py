@@ -32,9 +32,18 @@ from actors.messages import (
 )
 from actors.runtime import Actor, ActorDead, MailboxFull, MailboxPolicy, Timer
 from actors.store.followers import Followers
+from actors.store.history import REACH_S
 from actors.store.journal import Journal
 from actors.store.ledger import Ledger
-from actors.store.queries import ActorStatistics, HistoryAnswer, HistoryQuery, StoreStatus, StoreStatusQuery
+from actors.store.queries import (
+    ActorStatistics,
+    HistoryAnswer,
+    HistoryPage,
+    HistoryPageQuery,
+    HistoryQuery,
+    StoreStatus,
+    StoreStatusQuery,
+)
 from actors.store.writer import Writer
 
 log = structlog.get_logger("protector.store")
@@ -55,6 +64,8 @@ TICK_LATE_S: Final = 0.001
 """A tick comes this much after the end it is for, so that rounding never makes it come before."""
 LOOK_EVERY_S: Final = 1.0
 """How often the writer looks for chores, and what could not be told is told again."""
+HISTORY_PAGE_MAX: Final = 1000
+"""Rows of history in one answer, but for those of an account that has more."""
 STOP_WITHIN_S: Final = 3.0
 """How long a stopping store finishes what it has begun."""
 
@@ -93,12 +104,18 @@ class StoreActor(Actor):
         ttl_s: float = 300.0,
         capacity: int = 100_000,
         history_days: float = 90.0,
+        first_read_after_s: float = REACH_S,
     ) -> None:
-        """`ttl_s`: how long a read is live; `capacity`: live observations; `history_days`: how long unseen history is kept."""
+        """`ttl_s`: how long a read is live; `capacity`: live observations; `history_days`: how long unseen history is kept.
+
+        `first_read_after_s`: how far history has to reach back before a read is called the first.
+        """
         super().__init__()
         self._journal = journal
         self._router = router
-        self._ledger = Ledger(ttl_s, capacity, history_days, epoch=0, tally=journal.tally)
+        self._ledger = Ledger(
+            ttl_s, capacity, history_days, epoch=0, tally=journal.tally, first_read_after_s=first_read_after_s
+        )
         self._senders = journal.tally.senders
         self._announced: set[str] = set()
         self._timer: Timer | None = None
@@ -175,9 +192,16 @@ class StoreActor(Actor):
             case HistoryQuery(account):
                 history = self._ledger.history
                 return HistoryAnswer(history.since, history.of(account))
+            case HistoryPageQuery(part, after, limit):
+                return self._history_page(part, after, limit)
             case _:
                 return super().on_receive(message)
         return None
+
+    def _history_page(self, part: int, after: Account | None, limit: int) -> HistoryPage:
+        history = self._ledger.history
+        rows, more = history.page(part, after, min(max(limit, 1), HISTORY_PAGE_MAX))
+        return HistoryPage(history.since, tuple(rows), *(more if more is not None else (None, None)))
 
     def _look(self) -> None:
         self._writer.look()

@@ -21,7 +21,7 @@ HISTORY_MAX: Final = 200_000
 ACCOUNT_HISTORY_MAX: Final = 20_000
 """Rows of one account, so that one cannot fill the history of all."""
 REACH_S: Final = 24 * 3600.0
-"""How far history has to reach back before it can say that something is new (design 3, Signals)."""
+"""How far history has to reach back before it can say that something is new, where nothing else is set (design 3, Signals)."""
 DAY_S: Final = 24 * 3600.0
 
 
@@ -66,8 +66,15 @@ class HistoryStatistics(Struct, frozen=True):
 class History:
     """Rows by account; `since`: from when on everything is known (epoch seconds), None while nothing is."""
 
-    def __init__(self, days: float, bound: int = HISTORY_MAX, account_bound: int = ACCOUNT_HISTORY_MAX) -> None:
+    def __init__(
+        self,
+        days: float,
+        bound: int = HISTORY_MAX,
+        account_bound: int = ACCOUNT_HISTORY_MAX,
+        reach_s: float = REACH_S,
+    ) -> None:
         self._kept_s = days * DAY_S
+        self._reach_s = reach_s
         self._bound = bound
         self._account_bound = account_bound
         self._accounts: ShardedDict[Account, _Rows] = ShardedDict(bound)
@@ -123,7 +130,7 @@ class History:
 
     def first_read(self, read: Read, now: float) -> bool:
         """Whether this account never read this named Secret before this read, as far as can be told (then False)."""
-        if read.scope.name is None or read.borrowed or self.since is None or now - self.since < REACH_S:
+        if read.scope.name is None or read.borrowed or self.since is None or now - self.since < self._reach_s:
             return False
         rows = self._accounts.get(read.account)
         if self._is_full(rows):
@@ -160,6 +167,23 @@ class History:
             for of_verb in rows.verbs.values()
             for row in of_verb.values()
         )
+
+    def page(
+        self, part: int, after: Account | None, rows: int
+    ) -> tuple[list[HistoryRow], tuple[int, Account | None] | None]:
+        """Rows of accounts of one part, in the order of accounts behind `after`, until there are `rows` or the part is through.
+
+        An account's rows stay together, so there may be more. And where to go on: (part, after); None at the end of all.
+        """
+        parts = self._accounts.parts()
+        if not 0 <= part < len(parts):
+            return [], None
+        found: list[HistoryRow] = []
+        for account in sorted(each for each in parts[part] if after is None or each > after):
+            found += self.of(account)
+            if len(found) >= rows:
+                return found, (part, account)
+        return found, (part + 1, None) if part + 1 < len(parts) else None
 
     def prune(self, now: float) -> Iterator[HistoryKey | None]:
         """Goes over all rows once, forgetting those not seen for the days kept; yields the key of each, and None between accounts.

@@ -20,7 +20,7 @@ from actors.evidence import Account, ObservationKey, Read, observation_key
 from actors.messages import BatchAnswer, ParsedBatch
 from actors.store.digests import DIGEST_AGE_S, Digests
 from actors.store.entry import NO_ROW, Entry
-from actors.store.history import History, Row, take
+from actors.store.history import REACH_S, History, Row, take
 from actors.store.place import Place
 from actors.store.queries import StoreCounts
 from actors.store.records import Drop, Fold, Head, HistoryKey, Page, Record, StateRow
@@ -59,13 +59,19 @@ class Ledger:
     """Everything that the store knows."""
 
     def __init__(
-        self, ttl_s: float, capacity: int, history_days: float, epoch: int, tally: Tally | None = None
+        self,
+        ttl_s: float,
+        capacity: int,
+        history_days: float,
+        epoch: int,
+        tally: Tally | None = None,
+        first_read_after_s: float = REACH_S,
     ) -> None:
         """`ttl_s`: seconds of the window; `capacity`: live observations; `history_days`: how long an unseen row is kept.
 
         `tally`: where an earlier incarnation counted.
         """
-        self.history = History(history_days)
+        self.history = History(history_days, reach_s=first_read_after_s)
         self.window = Window(ttl_s, capacity, epoch, self.history.first_read)
         self.digests = Digests()
         self.seq = 0

@@ -92,3 +92,21 @@ class HistoryAnswer(Struct, frozen=True):
 
     since: float | None
     rows: tuple[HistoryRow, ...]
+
+
+class HistoryPageQuery(Struct, frozen=True):
+    """A slice of everything that was ever read. Answer: HistoryPage."""
+
+    part: int = 0
+    after: Account | None = None
+    rows: int = 1000
+    """At least so many, if the part has them: the rows of an account stay together."""
+
+
+class HistoryPage(Struct, frozen=True):
+    """As History.page. `part` and `after` say where to go on; `part` None: that was all."""
+
+    since: float | None
+    rows: tuple[HistoryRow, ...]
+    part: int | None
+    after: Account | None

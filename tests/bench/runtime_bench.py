@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import trio
 
 from actors.runtime import Actor, Child, DynamicSpec, MailboxPolicy, open_system
 from tests.bench.measure import Measure, best_in_turn
+from web.app import settle_memory
 
 TELLS, ASKS, IDLE, STARTS = 100_000, 5_000, 100_000, 2_000
 
@@ -155,8 +155,8 @@ def _thread_asks(at_once: int) -> float:
 
 
 async def _idle() -> tuple[float, float, float]:
-    """MiB, seconds to start, seconds to stop."""
-    gc.collect()
+    """MiB, seconds to start, seconds to stop; the garbage collector is set as `protector serve` sets it."""
+    settle_memory()
     before = _resident_mib()
     async with open_system("bench", stop_timeout_s=120.0) as system:
         start = time.perf_counter()
@@ -208,5 +208,6 @@ def measures() -> Iterator[Measure]:
         )
     mib, started_s, stopped_s = trio.run(_idle)
     yield Measure("runtime.idle.memory", mib, "MiB", f"{IDLE:,} idle actors, resident", must="< 819", ok=mib < 819)
-    yield Measure("runtime.idle.start", started_s, "s", f"{IDLE:,} dynamic actors", must="< 10", ok=started_s < 10)
-    yield Measure("runtime.idle.stop", stopped_s, "s", f"{IDLE:,} dynamic actors", must="< 10", ok=stopped_s < 10)
+    how = f"{IDLE:,} dynamic actors; the garbage collector as `protector serve` sets it"
+    yield Measure("runtime.idle.start", started_s, "s", how, must="< 10", ok=started_s < 10)
+    yield Measure("runtime.idle.stop", stopped_s, "s", how, must="< 10", ok=stopped_s < 10)

@@ -121,9 +121,11 @@ def test_a_collection_read_covers_each_secret_of_its_scope(shop):
 
 
 def test_a_chain_by_its_id(shop):
-    """The same view as in the list; None for an unknown id."""
+    """The same view as in the list, and what to cut; None for an unknown id."""
     first = shop.chains()[0]
-    assert first == shop.listing.chain(ChainQuery(first.id), shop.now)
+    alone = shop.listing.chain(ChainQuery(first.id), shop.now)
+    assert alone.cut
+    assert first == msgspec.structs.replace(alone, cut=None)
     assert None is shop.listing.chain(ChainQuery("nothing"), shop.now)
 
 

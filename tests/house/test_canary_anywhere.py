@@ -154,7 +154,14 @@ def shown(serve: ServeProcess) -> Iterator[tuple[str, bytes]]:
     """Every page and answer of the dashboard, those of each chain and actor too."""
     paths = [
         *("/", "/evidence", "/actors", "/metrics", "/healthz", "/readyz", "/api/chains", "/api/evidence"),
-        *("/api/evidence?live=false", "/api/actors", "/api/status", "/api/secrets/app/db-creds", "/api/chains/none"),
+        *(
+            "/api/evidence?live=false",
+            "/api/actors",
+            "/api/status",
+            "/api/history",
+            "/api/secrets/app/db-creds",
+            "/api/chains/none",
+        ),
     ]
     for chain in serve.all("chains"):
         paths += [f"/chains/{chain['id']}", f"/api/chains/{chain['id']}"]

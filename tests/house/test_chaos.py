@@ -35,7 +35,7 @@ STRIKES = 40
 KILLS_MIN = 12
 """What a run must have had of them, or it shows little."""
 PLACES = {"pipeline", "store", "cluster", "announcer", "engine", "accounts", "router", "parser", "parser-large"}
-OF_ITS_MOMENT = ("at", "attribution", "signals", "exposure", "corroboration")
+OF_ITS_MOMENT = ("at", "attribution", "signals", "exposure", "corroboration", "time", "severity_id", "confidence_id")
 """What a line of the flip log says as of the moment when it is written; a kill may put that off."""
 
 Disturb = Callable[[Chaos, list[float]], Awaitable[None]]

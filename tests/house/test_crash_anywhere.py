@@ -27,7 +27,7 @@ EVERYWHERE = os.environ.get("CRASH_EVERYWHERE", "") not in ("", "0")
 START_AT = VirtualClock().start_at
 END_S = 75.0
 """When (virtual seconds) the end states are looked at: long after the last retry of anything."""
-OF_ITS_MOMENT = ("at", "attribution", "signals")
+OF_ITS_MOMENT = ("at", "attribution", "signals", "time", "severity_id")
 """What a line of the flip log says as of the moment when it is written; a crash may put that off."""
 OF_A_KIND = 3
 """How many messages of one kind of one actor are tried."""

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from store_kit import APP, T0, TTL_S, batch, get, live, watch
 from trio_run import run
 
-from actors.evidence import Account, Read
+from actors.evidence import Account, Read, Scope
 from actors.messages import ParsedBatch
 from actors.store import Journal, Ledger, MemoryJournal
-from actors.store.history import REACH_S
+from actors.store.history import REACH_S, History
 from actors.store.ledger import Cut, Overlay
-from actors.store.records import Record
+from actors.store.records import HistoryRow, Record
 
 DAY_S = 86_400.0
 
@@ -334,3 +334,21 @@ def test_what_was_past_when_its_row_was_made_does_not_come_back_live() -> None:
         assert [account for account, _ in again.drop(again.cut(), T0, 10).states] == [APP]
 
     run(main)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_history_is_paged_by_account_and_every_row_comes_once(rows: int) -> None:
+    """The rows of an account stay together; a place that is none is the end."""
+    found = History(30.0, bound=100_000)
+    for number in range(40):
+        account = Account("app", f"a{number}")
+        for name in "xy":
+            found.restore(HistoryRow(account, Scope("app", name), "get", T0, T0, 1, 1))
+    seen: list[HistoryRow] = []
+    place: tuple[int, Account | None] | None = (0, None)
+    while place is not None:
+        page, place = found.page(*place, rows)
+        assert len(page) <= max(rows + 1, 2)
+        seen += page
+    assert 80 == len(seen) == len({(row.account, row.scope) for row in seen})
+    assert ([], None) == found.page(-1, None, 5) == found.page(99_999, None, 5)

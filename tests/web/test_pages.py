@@ -23,6 +23,8 @@ PATHS = (
     "/chains/c2",
     "/chains/c3",
     "/chains/c4",
+    "/escalations",
+    "/escalations?edge=exec",
     "/evidence",
     "/actors",
     "/actors/protector/pipeline/store",
@@ -245,7 +247,7 @@ def test_chain_says_why_and_what_to_cut():
     """The page of a chain walks the path, says why it is lit, and what to cut, in words."""
     text = words(get("/chains/c1")[1])
     assert "named RoleBinding app/read-db-creds as what allowed a live read" in text
-    assert "Take the account out of RoleBinding app/read-db-creds" in text
+    assert "Delete RoleBinding/app/read-db-creds, or take ServiceAccount app/reader-sa out of its subjects." in text
     assert re.search(r"Deployment.*runs as ServiceAccount.*bound by RoleBinding.*to Role.*Secret", text)
     assert "the request was made" in text or "this request was made and allowed, never that the value left" in text
 

@@ -92,7 +92,7 @@ class Http1(H11Protocol):
                 stream_id=STREAM_ID,
                 headers=headers,
                 http_version=request.http_version.decode("ascii"),
-                method=request.method.decode("ascii").upper(),
+                method=request.method.decode("ascii"),  # as it is: methods are case-sensitive (RFC 9110, 9.1)
                 raw_path=origin_form(request.target) or b"/",
                 state=self.connection_state,
             )
