@@ -241,17 +241,14 @@ def actors(*, server: str, token_file: Path | None, ca: Path | None, output: str
 @click.option("--token-file", type=FILE, help="The viewer token.")
 @click.option("--ca", type=FILE, help="CA of the server's certificate.")
 def doctor(*, expected: Path | None, server: str, token_file: Path | None, ca: Path | None) -> None:
-    """Check what a running server is told to expect: entries past their date, and those that nothing ever matched. Exit 1 if any."""
+    """Check a running server: its audit feed, the cluster that it knows, and the readers that it is told to expect. Exit 1 if any."""
     from actors.engine.expected import BadExpected
     from web.ask import AskError, Server
-    from web.doctor import check_expected, show_group
+    from web.doctor import run_doctor
 
     configure("console")
-    if expected is None:
-        click.echo("expected readers: no file is set")
-        return
     try:
-        fine = show_group("expected readers", check_expected(expected, Server(server, token_file, ca)), sys.stdout)
+        fine = run_doctor(Server(server, token_file, ca), expected, sys.stdout)
     except (AskError, BadExpected) as error:
         fail(str(error))
     else:
