@@ -293,15 +293,20 @@ def webhook_config(server: str, ca_file: Path | None, token_file: Path | None, t
 
 
 @cli.command()
-@click.option("--image", required=True, metavar="IMAGE", help="A container image whose entry point is this command.")
+@click.option(
+    "--image",
+    metavar="IMAGE",
+    help="A container image whose entry point is this command [default: kube-protector of this version].",
+)
 @click.option("--namespace", default="protector", show_default=True, metavar="NAME", help="Where it runs.")
 @click.option("--storage", default="1Gi", show_default=True, metavar="SIZE", help="The volume for its state.")
-def manifests(*, image: str, namespace: str, storage: str) -> None:
+def manifests(*, image: str | None, namespace: str, storage: str) -> None:
     """What to apply so that protector runs in the cluster that it watches: no permission on Secrets among it."""
     from web.manifests import ManifestError
     from web.manifests import manifests as documents
 
     try:
+        image = image or f"kube-protector:{installed_version('kube-protector')}"
         click.echo(documents(image, namespace=namespace, storage=storage), nl=False)
     except ManifestError as error:
         fail(str(error))

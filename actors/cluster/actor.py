@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+import msgspec
 import structlog
 import trio
 from msgspec import Struct
@@ -59,6 +60,8 @@ class ClusterActor(Actor):
         self._changed: set[Account] = set()
         """Accounts whose pods changed and whom the router has not been told of; bounded by the accounts there are."""
         self._told_version = (0, 0)
+        self._told_current = True
+        """Whether the engine knows that the source is current; while it is not, no read is called unexplained."""
 
     async def on_start(self) -> None:
         """Take the snapshots, unless an earlier incarnation did; then let everybody ask anew."""
@@ -91,7 +94,8 @@ class ClusterActor(Actor):
             case PodsOf(account=account):
                 return AccountPods(account, self._model.pods_of(account))
             case ClusterSince(epoch=epoch, version=version):
-                return self._model.changes_since(epoch, version)
+                changes = self._model.changes_since(epoch, version)
+                return changes if self._is_current() else msgspec.structs.replace(changes, synced=False)
             case ClusterStatusQuery():
                 return self._status()
             case ObjectsMoved():
@@ -140,6 +144,9 @@ class ClusterActor(Actor):
             self._told_version = (0, 0)  # the engine must hear that it is in sync now
         self._announce()
 
+    def _is_current(self) -> bool:
+        return self._feeds.is_current(self.context.clock.now())
+
     def _announce(self) -> None:
         """Tell who must ask again. What finds no room, or nobody, is told with the next tick."""
         statistics = self._model.statistics()
@@ -148,9 +155,10 @@ class ClusterActor(Actor):
             if self._changed:
                 self._router.tell(PodsChanged(tuple(sorted(self._changed))))
                 self._changed.clear()
-            if version != self._told_version:
+            current = self._is_current()
+            if version != self._told_version or current is not self._told_current:
                 self._engine.tell(ClusterMoved())
-                self._told_version = version
+                self._told_version, self._told_current = version, current
         except (MailboxFull, ActorDead) as why:
             log.debug("announcement put off", reason=type(why).__name__)
 

@@ -7,11 +7,17 @@ Counterparts: live/ (tells), actor.py (keeps), queries.py (KindStatus).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from actors.cluster.queries import KindStatus, SourceState
 from actors.cluster.records import RecordKey
+
+CURRENT_AFTER_S: Final = 3.0
+"""A watch that was resumed is current when what was missed has had so long to come."""
+EXPLAINING: Final = frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "Pod"})
+"""Kinds without whose news no read can be called unexplained."""
 
 
 class Feed(Struct):
@@ -24,6 +30,8 @@ class Feed(Struct):
     """When the API server last said anything of it."""
     seen: set[RecordKey] | None = None
     """What the list in progress has named; None while there is none."""
+    current_from: float = 0.0
+    """From when on it is current, where it is watched."""
 
     @property
     def is_settled(self) -> bool:
@@ -51,6 +59,14 @@ class Feeds:
         heard = [feed.heard_at for feed in self._feeds.values() if feed.synced and feed.heard_at is not None]
         return min(heard, default=None)
 
+    def is_current(self, now: float) -> bool:
+        """Whether the kinds that explain reads are known as they are now. One that may not be read explains nothing, ever."""
+        return all(
+            feed.state is SourceState.WATCHING and now >= feed.current_from
+            for kind, feed in self._feeds.items()
+            if kind in EXPLAINING
+        )
+
     def begin(self, kind: str) -> None:
         """A list begins; an earlier one that was not told to its end is forgotten."""
         self._feeds[kind].seen = set()
@@ -75,6 +91,9 @@ class Feeds:
     def heard(self, kind: str, state: SourceState, why: str, now: float) -> None:
         """The source says how the kind stands."""
         feed = self._feeds[kind]
+        if state is SourceState.WATCHING and feed.state is not SourceState.WATCHING:
+            was_behind = feed.synced and feed.state is not SourceState.LISTING
+            feed.current_from = now + CURRENT_AFTER_S if was_behind else now
         feed.state, feed.why = state, why
         if state in (SourceState.WATCHING, SourceState.ABSENT):
             feed.heard_at = now

@@ -316,9 +316,11 @@ class ClusterModel:
         self._join_route(raw)
 
     def _join_route(self, raw: RawRoute) -> None:
-        found = (self._gateways.get(each) for each in raw.gateways)
-        addresses = dict.fromkeys(address for each in found if each is not None for address in each.addresses)
-        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses)))
+        known = [gateway for each in raw.gateways if (gateway := self._gateways.get(each)) is not None]
+        found = [gateway for gateway in known if gateway.addresses]
+        addresses = dict.fromkeys(address for gateway in found for address in gateway.addresses)
+        through = ", ".join(f"Gateway {gateway.namespace}/{gateway.name}" for gateway in found)
+        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses), through=through))
 
     def _rejoin_routes(self, gateway: tuple[str, str]) -> None:
         for key in self._routes_of_gateway.get(gateway, ()):

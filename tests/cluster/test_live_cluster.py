@@ -10,6 +10,7 @@ import trio
 from kube_objects import binding, controlled_by, pod, role
 from live_kit import BY_KIND, LiveCluster, watch_all
 
+from actors.cluster.feeds import CURRENT_AFTER_S
 from actors.cluster.queries import ListEnded, ObjectsMoved
 from actors.cluster.records import Binding, Pod, Role
 from actors.evidence import Account, ObjectName
@@ -85,6 +86,26 @@ def test_not_in_sync_before_every_kind_was_read() -> None:
         await live.until(lambda _: live.model.synced)
 
     watch_all(story, kube)
+
+
+def test_no_read_is_judged_while_the_source_is_behind() -> None:
+    """What the engine hears: in sync, not while a watch is away, and again when what was missed has had time to come."""
+
+    async def story(live: LiveCluster) -> None:
+        await live.until(lambda s: live.model.synced and s.objects["RoleBinding"].state == "watching")
+        assert (await live.changes()).synced
+        await live.kube.until(lambda: live.kube.watching("rolebindings") == 1)
+        live.kube.forbidden.add(("watch", "rolebindings"))  # as an API server answers that has just started
+        live.kube.cut_watches()
+        await live.until(lambda s: s.objects["RoleBinding"].state == "forbidden")
+        assert not (await live.changes()).synced
+        live.kube.forbidden.clear()
+        await live.until(lambda s: s.objects["RoleBinding"].state == "watching")
+        assert not (await live.changes()).synced
+        await trio.sleep(CURRENT_AFTER_S + 1.0)
+        assert (await live.changes()).synced
+
+    watch_all(story, small_kube(), tuple(BY_KIND[each] for each in ("Pod", "Role", "RoleBinding")))
 
 
 def test_staleness_of_each_kind() -> None:

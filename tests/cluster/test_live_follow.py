@@ -205,6 +205,24 @@ def test_a_missing_permission_is_one_line_that_names_it(verb: str, capsys: pytes
     assert following.heard.names() == uids(0)
 
 
+def test_an_api_server_that_has_just_started_is_asked_again_soon() -> None:
+    """It refuses everybody until it has read its own roles: a watch goes on where it was, within seconds and without a list."""
+    kube = with_pods(1)
+
+    async def story(f: Following) -> None:
+        await f.kube.until(lambda: f.kube.watching("pods") == 1)
+        began = trio.current_time()
+        f.kube.forbidden.add(("watch", "pods"))
+        f.kube.cut_watches()
+        await f.heard.until(lambda: f.heard.states[-1][0] is SourceState.FORBIDDEN)
+        f.kube.forbidden.clear()
+        await f.kube.until(lambda: f.kube.watching("pods") == 1)
+        assert trio.current_time() - began < 10.0
+
+    following = follow("Pod", story, kube)
+    assert following.counts.lists == 1
+
+
 def test_a_kind_that_is_not_there_is_no_fault() -> None:
     """A cluster without the Gateway API; its installation is noticed."""
     kube = FakeKube()

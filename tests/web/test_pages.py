@@ -194,7 +194,7 @@ def hostile() -> Sources:
     seen = [
         w.evidence(user_agent=BAD, source_ip=BAD, audit_id=BAD, credential_id=BAD, pods=[BAD], secret=BAD, chains=[BAD])
     ]
-    entry = w.EntryView("Deployment", BAD, BAD, "internet", BAD, [BAD])
+    entry = w.EntryView("Deployment", BAD, BAD, "internet", BAD, [BAD], False)
     found = [w.chain("c1", entry=entry, objective=w.NameView(BAD, BAD), evidence=seen), w.chain("c2", evidence=seen)]
     return w.made_up(found, seen, system=w.Tree(w.tree((BAD,))), cluster_name=BAD)
 

@@ -144,10 +144,11 @@ class Follower:
         verb = "list" if self._version is None else "watch"
         again_s = AGAIN_S * self._rng.uniform(0.75, 1.25)
         if refused.code == 403:
+            # An API server that has just started refuses everybody until it has read its own roles: so soon again at first.
             self.counts.failures += 1
-            self._version = None
+            self._failures += 1
             self._say(SourceState.FORBIDDEN, f"missing permission: {verb} {self.kind.called} in every namespace")
-            return again_s
+            return min(again_s, PAUSE.delay_s(self._failures, self._rng) + PAUSE_LEAST_S)
         if refused.code == 404 and self._version is None:
             if await self._nothing_there():
                 self._say(SourceState.ABSENT, f"the API server has no {self.kind.called}")
