@@ -131,6 +131,11 @@ def _pod(_kind: str, view: views.PodView) -> RawPod:
         ips=_ips(status.pod_ip, status.pod_ips),
         host_ips=_ips(status.host_ip, status.host_ips),
         host_network=bool(spec.host_network),
+        host_port=any(
+            port.host_port
+            for container in (*(spec.containers or ()), *(spec.init_containers or ()))
+            for port in container.ports or ()
+        ),
         finished=status.phase in ("Succeeded", "Failed"),
         bound_token=projected or spec.automount_service_account_token is not False,
         mounts=mounts_of(spec),
@@ -205,7 +210,8 @@ def _ingress(kind: str, view: views.IngressView) -> Route:
     backends += [path.backend for rule in spec.rules or () if rule.http is not None for path in rule.http.paths or ()]
     services = (each.service.name for each in backends if each is not None and each.service is not None)
     found = dict.fromkeys((namespace, name) for name in services if name)
-    return Route(kind, namespace, _named(view.metadata), tuple(found), _balancer(view.status))
+    class_name = spec.ingress_class_name or None
+    return Route(kind, namespace, _named(view.metadata), tuple(found), _balancer(view.status), class_name)
 
 
 def _gateway_route(kind: str, view: views.RouteView) -> RawRoute:

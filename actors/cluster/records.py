@@ -46,6 +46,8 @@ class Pod(Struct, frozen=True, gc=False):
     ips: tuple[str, ...] = ()
     host_ips: tuple[str, ...] = ()
     host_network: bool = False
+    host_port: bool = False
+    """Whether a container of it takes a port of its node (with hostNetwork each declared port is one)."""
     finished: bool = False
     """Phase Succeeded or Failed: no entry of chains any more, still the maker of its reads."""
     bound_token: bool = True
@@ -152,6 +154,8 @@ class Route(Struct, frozen=True, gc=False):
     backends: tuple[tuple[str, str], ...] = ()
     """(namespace, Service name)."""
     addresses: tuple[str, ...] = ()
+    class_name: str | None = None
+    """Of an Ingress: ingressClassName, which says who serves it."""
     gone_at: float | None = None
 
     @property

@@ -147,8 +147,16 @@ class EnvFrom(View, frozen=True):
     secret_ref: NameRef | None = None
 
 
+class ContainerPort(View, frozen=True):
+    """containers[].ports[]."""
+
+    host_port: int | None = None
+
+
 class Container(View, frozen=True):
     """containers[], initContainers[], ephemeralContainers[]."""
+
+    ports: list[ContainerPort] | None = None
 
     volume_mounts: list[VolumeMount] | None = None
     env: list[EnvVar] | None = None
@@ -345,6 +353,7 @@ class IngressRule(View, frozen=True):
 class IngressSpec(View, frozen=True):
     """spec of an Ingress."""
 
+    ingress_class_name: str | None = None
     default_backend: IngressBackend | None = None
     rules: list[IngressRule] | None = None
 

@@ -43,8 +43,9 @@ UNEXPOSED: Final = Exposure(INTERNAL, "no Service selects it")
 _Label = tuple[str, str, str]
 """(namespace, key, value)."""
 _ServiceName = tuple[str, str]
-PodShape = tuple[str, tuple[tuple[str, str], ...], str | None]
-"""What of a pod decides about exposure: namespace, labels, annotation. The pods of a workload mostly share one."""
+PodShape = tuple[str, tuple[tuple[str, str], ...], str | None, bool, bool]
+"""What of a pod decides about exposure: namespace, labels, annotation, a port of its node, its node's network. The pods of a workload
+mostly share one."""
 
 
 class Exposures:
@@ -135,9 +136,13 @@ class Exposures:
     def of(self, shapes: Iterable[PodShape]) -> Exposure:
         """How a workload whose pods have these shapes is exposed: the worst of them; its reason is the same every time."""
         worst = (RANKS[INTERNAL], UNEXPOSED.reason)
-        for namespace, labels, annotated in shapes:
+        for namespace, labels, annotated, host_port, host_network in shapes:
             if annotated == INTERNET:
                 worst = min(worst, (RANKS[INTERNET], "its pods are annotated as exposed to the internet"))
+            if host_port:
+                worst = min(worst, (RANKS[INTERNET], "its pods listen on a port of their node (hostPort)"))
+            if host_network:
+                worst = min(worst, (RANKS[CLUSTER], "its pods are on their node's network (hostNetwork)"))
             for key, value in labels:
                 for name in self._by_label.get((namespace, key, value), ()):
                     service = self._services[name]
@@ -156,14 +161,16 @@ class Exposures:
         if service.exposure == INTERNET:
             return RANKS[INTERNET], f"{title} is annotated as exposed to the internet"
         for key in sorted(self._routes_to.get((service.namespace, service.name), ()), key=str):
-            if self._routes[key].addresses:
-                return RANKS[INTERNET], f"{key} leads to {title} from an address"
+            route = self._routes[key]
+            if route.addresses:
+                of_class = f" of class {route.class_name}" if route.class_name else ""
+                return RANKS[INTERNET], f"{key}{of_class} leads to {title} from an address"
         return RANKS[CLUSTER], f"{title} selects it"
 
 
 def shape_of(pod: Pod) -> PodShape:
     """What of this pod decides about exposure."""
-    return (pod.namespace, pod.labels, pod.exposure)
+    return (pod.namespace, pod.labels, pod.exposure, pod.host_port, pod.host_network)
 
 
 def _labels(pod: Pod) -> list[_Label]:

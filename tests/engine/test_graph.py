@@ -176,6 +176,31 @@ def test_a_route_with_an_address_exposes_its_backend(world):
     assert {"cluster"} == {level for level, _ in exposures(world)}
 
 
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        ({"host_port": True}, ("internet", "its pods listen on a port of their node (hostPort)")),
+        ({"host_network": True}, ("cluster", "its pods are on their node's network (hostNetwork)")),
+        ({"host_network": True, "host_port": True}, ("internet", "its pods listen on a port of their node (hostPort)")),
+    ],
+)
+def test_a_pod_on_its_nodes_network_is_exposed(world, pod, expected):
+    """A port of the node as by a NodePort Service; the node's network alone within the cluster."""
+    world.apply(world.pod("web-1", **pod))
+    world.grant("all")
+    assert {expected} == exposures(world)
+
+
+def test_the_class_of_an_ingress_is_said(world):
+    """Who serves it is part of why."""
+    world.apply(world.pod("web-1", labels=(("app", "web"),)), world.service("web"))
+    world.grant("all")
+    world.apply(world.route("front", "web", class_name="nginx"))
+    assert {("internet", "Ingress/app/front of class nginx leads to Service app/web from an address")} == exposures(
+        world
+    )
+
+
 def test_an_annotated_pod_is_exposed(world):
     """protector.dev/exposure: internet on the pod; other values say nothing."""
     world.apply(world.pod("web-1", exposure="internet"), world.pod("job-1", exposure="lunar"))
