@@ -36,9 +36,9 @@ IDLE_S = 0.05
 BY_KIND = {kind.kind: kind for kind in WATCHED}
 
 
-def play(main: Callable[[], Awaitable[T]]) -> T:
-    """What `main()` returns."""
-    return trio.run(main, clock=MockClock(autojump_threshold=IDLE_S))
+def play(main: Callable[[], Awaitable[T]], *, real_time: bool = False) -> T:
+    """What `main()` returns. `real_time`: where threads work beside, for which the clock must not jump."""
+    return trio.run(main, clock=None if real_time else MockClock(autojump_threshold=IDLE_S))
 
 
 class Heard:
@@ -140,12 +140,12 @@ class LiveCluster:
         """Everything there is."""
         return await self.cluster.ask(ClusterSince(0, 0), timeout_s=5)
 
-    async def until(self, condition: Callable[[ClusterStatus], bool]) -> ClusterStatus:
+    async def until(self, condition: Callable[[ClusterStatus], bool], most_s: float = 20.0) -> ClusterStatus:
         """Wait until the status is so; looked at after (virtual) pauses that grow."""
         pause_s = 0.05
         while not condition(status := await self.status()):
             await trio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 20.0)
+            pause_s = min(pause_s * 1.5, most_s)
         return status
 
 
@@ -178,4 +178,4 @@ def watch_all(
                 nursery.cancel_scope.cancel()
         return live
 
-    return play(main)
+    return play(main, real_time=kept is not None)

@@ -70,6 +70,14 @@ def test_a_pod_keeps_what_is_needed() -> None:
     assert OwnerName("ReplicaSet", "web", "r1") == found.owner
 
 
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+def test_a_port_of_the_node_is_seen(where: str) -> None:
+    """Of any container; a port that is the pod's alone is none."""
+    ports = [{"containerPort": 80}, {"containerPort": 443, "hostPort": 8443}]
+    assert decoded(pod(**{where: [{"name": "c", "ports": ports}]})).pod.host_ports == (8443,)
+    assert not decoded(pod(**{where: [{"name": "c", "ports": ports[:1]}]})).pod.host_ports
+
+
 def test_a_pod_without_account_runs_as_default() -> None:
     """G14: no serviceAccountName means the account default of the pod's namespace."""
     assert Account("app", "default") == raw_pod().pod.account

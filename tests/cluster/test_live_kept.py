@@ -32,7 +32,7 @@ async def saved(live: LiveCluster, condition: Callable[[list[Record]], bool]) ->
     def holds(_: object) -> bool:
         return condition([each for part in KeptCluster(live.path).load(0.0, math.inf) for each in part])
 
-    await live.until(holds)
+    await live.until(holds, 0.2)
 
 
 def run_once(path: Path, kube: FakeKube, story: Callable[[LiveCluster], Awaitable[None]]) -> list[Record]:
@@ -41,7 +41,9 @@ def run_once(path: Path, kube: FakeKube, story: Callable[[LiveCluster], Awaitabl
 
     async def whole(live: LiveCluster) -> None:
         live.path = path
-        await live.until(lambda s: live.model.synced and all(each.state == "watching" for each in s.objects.values()))
+        await live.until(
+            lambda s: live.model.synced and all(each.state == "watching" for each in s.objects.values()), 0.2
+        )
         await story(live)
         found.extend((await live.changes()).records)
 
@@ -61,7 +63,7 @@ def test_a_tombstone_outlives_the_process(tmp_path: Path) -> None:
     async def unbind(live: LiveCluster) -> None:
         await three_rows(live)
         live.kube.delete(binding("b", "r", []))
-        await live.until(lambda s: s.objects["RoleBinding"].count == 0)
+        await live.until(lambda s: s.objects["RoleBinding"].count == 0, 0.2)
         await saved(live, lambda records: any(each.gone_at is not None for each in records))
 
     async def nothing(_live: LiveCluster) -> None:
