@@ -370,7 +370,9 @@ class Item:
     def proven_in(self, chain: Chain) -> float:
         """Until when a read of it is live in which the API server named this chain's binding and role; 0.0 for none."""
         grant = chain.grant_name
-        return max((named.live_until for named in self.evidence.observation.named if named.grant == grant), default=0.0)
+        return max(
+            (named.live_until for named in self.evidence.observation.proofs if named.grant == grant), default=0.0
+        )
 
     @property
     def observation(self) -> Observation:
