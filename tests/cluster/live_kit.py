@@ -27,7 +27,7 @@ from actors.cluster.model import ClusterModel, identity
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, SourceState
 from actors.cluster.raw import Decoded
 from actors.messages import ClusterChanges, ClusterSince
-from actors.runtime import Actor, Child, System, VirtualClock, open_system
+from actors.runtime import Actor, Child, System, SystemClock, VirtualClock, open_system
 from actors.testing.kube import FakeKube
 
 T = TypeVar("T")
@@ -164,7 +164,9 @@ def watch_all(
             async with trio.open_nursery() as nursery:
                 url = await nursery.start(kube.serve)
                 source = LiveSource(ApiAccess(url), kinds, counts={})
-                async with open_system("t", clock=VirtualClock(), intercept=intercept, seed=1) as system:
+                async with open_system(
+                    "t", clock=VirtualClock() if kept is None else SystemClock(), intercept=intercept, seed=1
+                ) as system:
                     await system.start(Child("deaf", Deaf))
                     deaf = system.ref("/t/deaf")
                     await system.start(

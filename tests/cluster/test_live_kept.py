@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ async def saved(live: LiveCluster, condition: Callable[[list[Record]], bool]) ->
     """Wait until the file says so."""
 
     def holds(_: object) -> bool:
-        return condition([each for part in KeptCluster(live.path).load(0.0, math.inf) for each in part])
+        return condition([each for part in KeptCluster(live.path).load(time.time(), math.inf) for each in part])
 
     await live.until(holds, 0.2)
 
