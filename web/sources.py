@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
+from actors.behaviors import ActsStatistics, ActsWindow
 from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatStatus
 from actors.cluster.queries import ClusterStatusQuery
 from actors.engine.queries import (
@@ -134,6 +135,8 @@ class Sources:
     """How late the event loop is."""
     heartbeat: Askable | None = None
     """None where it is off, or the cluster is not a live one."""
+    acts: Callable[[], ActsStatistics] = ActsWindow().statistics
+    """What sensors reported: the window's counts."""
     has_cluster: bool = True
     """False where no cluster is configured: then nobody waits for it to be in sync."""
 

@@ -4,8 +4,8 @@ Options: `model` (outlives the actor: what a crash interrupts is not lost), `sna
 started; none: the cluster is unknown and never in sync), `router` and `engine` (who is told), `kept` (a live cluster as an
 earlier process knew it).
 Emits: PodsChanged (router), ClusterMoved (engine); both say only that there is something to ask for.
-Messages: PodsOf, ClusterSince, ClusterStatusQuery (asked); ListBegun, ObjectsMoved, ListEnded, SourceHeard (of a source that
-watches: `feeds` says how its kinds stand, and outlives the actor as well).
+Messages: PodsOf, PodsNamed, ClusterSince, ClusterStatusQuery (asked); ListBegun, ObjectsMoved, ListEnded, SourceHeard (of a
+source that watches: `feeds` says how its kinds stand, and outlives the actor as well).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from actors.cluster.model import ClusterModel, identity
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ListBegun, ListEnded, ObjectsMoved, SourceHeard
 from actors.cluster.raw import Snapshot
 from actors.evidence import Account
-from actors.messages import AccountPods, ClusterMoved, ClusterSince, PodsChanged, PodsOf
+from actors.messages import AccountPods, ClusterMoved, ClusterSince, FoundPods, PodsChanged, PodsNamed, PodsOf
 from actors.runtime import Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
 
 log = structlog.get_logger("protector.cluster")
@@ -93,6 +93,10 @@ class ClusterActor(Actor):
         match message:
             case PodsOf(account=account):
                 return AccountPods(account, self._model.pods_of(account))
+            case PodsNamed(uids=uids, names=names):
+                model = self._model
+                found = (tuple(map(model.pod, uids)), tuple(model.pod_named(*name) for name in names))
+                return FoundPods(*found, synced=model.synced)
             case ClusterSince(epoch=epoch, version=version):
                 changes = self._model.changes_since(epoch, version)
                 return changes if self._is_current() else msgspec.structs.replace(changes, synced=False)

@@ -49,6 +49,7 @@ class ClusterModel:
         self._pods_of_owner: dict[str, dict[str, None]] = {}
         self._restored: set[str] = set()
         """Pods of which only the joined record is known."""
+        self._pods_named: dict[tuple[str, str], dict[str, None]] = {}
         self._owners: dict[str, Owner] = {}
         self._owner_counts: Counter[str] = Counter()
         self._routes: dict[ObjectName, RawRoute] = {}
@@ -65,6 +66,16 @@ class ClusterModel:
         """The pods of the account, the remembered ones too."""
         uids = self._pods_of_account.get(account, ())
         return tuple(each for uid in uids for each in self._memory.versions(uid) if isinstance(each, Pod))
+
+    def pod(self, uid: str) -> Pod | None:
+        """The pod of this uid, if it is there or remembered."""
+        versions = self._memory.versions(uid) if uid in self._pods else ()
+        return versions[-1] if versions and isinstance(versions[-1], Pod) else None
+
+    def pod_named(self, namespace: str, name: str) -> Pod | None:
+        """The live pod of this name; else the one remembered that came last."""
+        found = [pod for uid in self._pods_named.get((namespace, name), ()) if (pod := self.pod(uid)) is not None]
+        return next((pod for pod in found if pod.gone_at is None), found[-1] if found else None)
 
     def accounts(self) -> tuple[Account, ...]:
         """The accounts that have pods here."""
@@ -173,6 +184,7 @@ class ClusterModel:
             if isinstance(record, Pod):
                 self._pods[record.uid] = RawPod(msgspec.structs.replace(record, gone_at=None))
                 self._pods_of_account.setdefault(record.account, {})[record.uid] = None
+                self._pods_named.setdefault((record.namespace, record.name), {})[record.uid] = None
                 self._restored.add(record.uid)
                 changed.add(record.account)
         return changed
@@ -240,6 +252,7 @@ class ClusterModel:
         self._pods[uid] = raw
         self._restored.discard(uid)
         self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
+        self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
@@ -290,6 +303,7 @@ class ClusterModel:
 
     def _unlink_pod(self, raw: RawPod) -> None:
         _discard(self._pods_of_account, raw.pod.account, raw.pod.uid)
+        _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
             _discard(self._pods_of_owner, _owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
 

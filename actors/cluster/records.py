@@ -56,6 +56,8 @@ class Pod(Struct, frozen=True, gc=False):
     host_ports: tuple[int, ...] = ()
     """Ports of its node that it listens on: hostPort, or with hostNetwork any port that a container declares."""
     gone_at: float | None = None
+    hidden: tuple[str, ...] = ()
+    """Paths below a Secret's mount where something else is mounted: a file there is none of the Secret's."""
 
     @property
     def namespace(self) -> str:
