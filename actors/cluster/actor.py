@@ -18,7 +18,7 @@ from actors.cluster.model import ClusterModel
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ObjectsMoved
 from actors.cluster.raw import Snapshot
 from actors.evidence import Account
-from actors.messages import AccountPods, ClusterMoved, ClusterSince, PodsChanged, PodsOf
+from actors.messages import ClusterMoved, ClusterSince, PodsChanged, PodsOf
 from actors.runtime import Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
 
 log = structlog.get_logger("protector.cluster")
@@ -64,8 +64,8 @@ class ClusterActor(Actor):
     async def on_receive(self, message: Any) -> Any:
         """Answer what is asked; take what is told."""
         match message:
-            case PodsOf(account=account):
-                return AccountPods(account, self._model.pods_of(account))
+            case PodsOf(account=account, epoch=epoch, version=version):
+                return self._model.pods_since(account, epoch, version)
             case ClusterSince(epoch=epoch, version=version):
                 return self._model.changes_since(epoch, version)
             case ClusterStatusQuery():

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.attribution.core import Roster, attribute
+from actors.attribution import Roster, attribute
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, Role, Rule, Subject
 from actors.engine.core import Engine
 from actors.engine.escalations import escalations_page
