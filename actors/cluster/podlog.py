@@ -17,8 +17,9 @@ FORGOTTEN_MAX: Final = 1000
 class PodLog:
     """The pods of every account, by uid. Versions rise by one a change, over all accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, forgotten_max: int = FORGOTTEN_MAX) -> None:
         self.version = 0
+        self._forgotten_max = forgotten_max
         self._of: dict[Account, _OfAccount] = {}
 
     def __iter__(self) -> Iterator[Account]:
@@ -47,7 +48,7 @@ class PodLog:
             return
         self.version += 1
         found.forgotten[uid] = self.version
-        if len(found.forgotten) > FORGOTTEN_MAX:
+        if len(found.forgotten) > self._forgotten_max:
             oldest = next(iter(found.forgotten))
             found.told_from = found.forgotten.pop(oldest)
         if not found.pods:
