@@ -272,6 +272,11 @@ class Grants:
         """Whom the held versions of this binding name."""
         return _union(self._bindings.get(binding, ()))
 
+    def is_held(self, role: ObjectName) -> bool:
+        """Whether a binding that stands gives this role to an account, be there such a role or not."""
+        bindings = (each for name in self._bindings_of_role.get(role, ()) for each in self._bindings[name])
+        return any(each.gone_at is None and _role_of(each) == role and concerned_by(each) for each in bindings)
+
     def named_accounts(self) -> frozenset[Account]:
         """Accounts that bindings which grant Secrets, or what leads to them, name one by one, whether they exist or not."""
         return frozenset(whom for whom in self._tiers if isinstance(whom, Account))
