@@ -1,6 +1,6 @@
 """Chains, exposure, corroboration and signals: pure core and the engine and announcer actors.
 
-Inside, each module imports those before it: latest, secrets, exposure -> light, nodes -> changes, chains -> graph -> flips,
+Inside, each module imports those before it: latest, secrets, exposure -> light, granted, nodes -> changes, chains -> graph -> flips,
 judge, ended, timeline -> edges -> lights -> core -> views, listing, inspect -> actor; announce -> announcer.
 """
 

@@ -18,7 +18,8 @@ from actors.engine.changes import Changes
 from actors.engine.escalating import Escalating
 from actors.engine.expected import Expected
 from actors.engine.exposure import Exposure, Exposures, shape_of
-from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, Entry, WorkloadNode
+from actors.engine.granted import ChainKey
+from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, Entry, WorkloadNode
 from actors.evidence import Account, ObjectName, Scope, Workload
 from actors.grants import Concerned, Grant, Grants
 
