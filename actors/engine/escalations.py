@@ -18,17 +18,15 @@ from msgspec import Struct
 
 from actors.engine.core import Engine
 from actors.engine.escalating import EntryPlace, place_of_entry
+from actors.engine.escalation_views import EscalationPage, EscalationView, ReachedAccountView
 from actors.engine.nodes import Entry, WorkloadNode
 from actors.engine.queries import (
     LIMIT_MAX,
     BadCursor,
     EntryView,
-    EscalationPage,
     EscalationsQuery,
-    EscalationView,
     GrantNameView,
     NameView,
-    ReachedAccountView,
 )
 from actors.engine.secrets import SecretName
 from actors.engine.views import object_view
