@@ -95,7 +95,6 @@ def test_a_port_that_nobody_injected_is_a_mistake() -> None:
         settings(AUDIT_PORT="9443")
 
 
-@pytest.mark.parametrize("name")
 def test_every_setting_is_a_field_and_every_field_a_setting() -> None:
     """The table and the record cannot drift apart."""
     assert {s.attribute for s in SETTINGS} == set(Settings.__struct_fields__)
