@@ -33,9 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """The markers."""
+    config.addinivalue_line("markers", "protector(seed=1, ttl_s=300): the world of protector's fixtures in this test")
     config.addinivalue_line(
-        "markers", "protector(seed=1, ttl_s=300): the world of the fixture `protector` in this test"
+        "markers", "protector_schedules(n): run under n seeded interleavings; written as @schedules(n)"
     )
 
 
