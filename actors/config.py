@@ -64,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    tls_client_names: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     plaintext: bool = False
     cluster: str = "none"
@@ -81,6 +82,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     expected: Path | None = None
     burst_secrets: int = 20
     first_read_after_s: float = 86400.0
+
+    @property
+    def has_client_certificates_only(self) -> bool:
+        """Whether the audit webhook's senders have no token, but certificates of TLS_CLIENT_CA."""
+        has_token = self.ingest_token is not None or self.ingest_token_file is not None
+        return self.tls_client_ca is not None and not self.plaintext and not has_token
 
     @property
     def store_path(self) -> Path | None:
@@ -204,7 +211,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("OPERATOR_TOKEN_FILE", Path, "a file with one token a line", "FILE"),
     Setting("TLS_CERT", Path, "the certificate (PEM); unset: a local CA in the state directory makes one", "FILE"),
     Setting("TLS_KEY", Path, "its key (PEM)", "FILE"),
-    Setting("TLS_CLIENT_CA", Path, "clients of the audit listener need a certificate of this CA as well", "FILE"),
+    Setting("TLS_CLIENT_CA", Path, "a certificate of this CA counts as the audit webhook's token", "FILE"),
+    Setting("TLS_CLIENT_NAMES", _names, "whose of them; unset: every one that this CA signed", "NAME,…"),
     Setting("TLS_NAMES", _names, "more names and addresses for the self-made certificate", "NAME,…"),
     Setting("PLAINTEXT", _flag, "1: no TLS on ingest (an API server sends no token over http)", "0|1"),
     Setting(
@@ -293,6 +301,8 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         (settings.behavior_addr, "BEHAVIOR_TOKEN", "behavior"),
     ):
         inline, file = getattr(settings, token.lower()), getattr(settings, f"{token.lower()}_file")
+        if listener == "audit" and settings.has_client_certificates_only:
+            continue
         if addr is not None and inline is None and file is None:
             raise ConfigError(
                 f"the {listener} listener on {addr} needs a token: set {PREFIX}{token} or {PREFIX}{token}_FILE"
@@ -308,6 +318,8 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         )
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConfigError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY go together: set both or neither")
+    if settings.tls_client_names and settings.tls_client_ca is None:
+        raise ConfigError(f"{PREFIX}TLS_CLIENT_NAMES needs {PREFIX}TLS_CLIENT_CA: whose certificates those are")
     if settings.cluster == "kubernetes":
         raise ConfigError(f"{PREFIX}CLUSTER: watching a live cluster is not available in this version; name a file")
     return settings

@@ -21,6 +21,7 @@ import h2.settings
 import h11
 import httpx
 import trio
+from hyperframe.frame import Frame, SettingsFrame
 
 from web.listener import BoundSocket, Limits, Listener, bind
 from web.tls import ServerTls
@@ -68,12 +69,13 @@ class Served:
         verify = client_tls() if self.tls else True
         return httpx.AsyncClient(base_url=self.url, http2=http2, verify=verify, timeout=PATIENCE_S, **kwargs)
 
-    async def connect(self, *alpn: str) -> trio.abc.Stream:
+    async def connect(self, *alpn: str, context: ssl.SSLContext | None = None) -> trio.abc.Stream:
         """A raw connection, through the handshake where there is one."""
         tcp = await self.connect_tcp()
         if not self.tls:
             return tcp
-        stream = trio.SSLStream(tcp, client_tls(*alpn), server_hostname="localhost", https_compatible=True)
+        context = context or client_tls(*alpn)
+        stream = trio.SSLStream(tcp, context, server_hostname="localhost", https_compatible=True)
         await stream.do_handshake()
         return stream
 
@@ -92,16 +94,23 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    app: Any, *, tls: bool = True, limits: Limits | None = None, name: str = "test"
+    app: Any,
+    *,
+    tls: bool | Callable[[], ssl.SSLContext] = True,
+    limits: Limits | None = None,
+    name: str = "test",
 ) -> AsyncIterator[Served]:
-    """Serves `app` on a free port; at the end the listener is drained, and nothing of it may be left."""
+    """Serves `app` on a free port; at the end the listener is drained, and nothing of it may be left.
+
+    `tls`: a context of the test's own for each connection, True for the kit's, False for plaintext.
+    """
     bound = bind("127.0.0.1", 0)
-    context = server_tls().context if tls else lambda: None
+    context = tls if callable(tls) else server_tls().context if tls else lambda: None
     listener = Listener(name, app, tls=context, limits=limits or Limits(drain_s=0.2, linger_s=1.0))
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(listener.serve_connections, bound)
-            server = Served(listener, bound, tls)
+            server = Served(listener, bound, bool(tls))
             try:
                 with trio.fail_after(60):
                     yield server
@@ -286,9 +295,11 @@ class H2Client:
 
 
 @asynccontextmanager
-async def h2_client(served: Served, *, window: int | None = None) -> AsyncIterator[H2Client]:
+async def h2_client(
+    served: Served, *, window: int | None = None, context: ssl.SSLContext | None = None
+) -> AsyncIterator[H2Client]:
     """An HTTP/2 connection to a TLS listener, read in the background."""
-    stream = await served.connect("h2")
+    stream = await served.connect("h2", context=context)
     client = H2Client(stream, window=window)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.run)
@@ -297,3 +308,43 @@ async def h2_client(served: Served, *, window: int | None = None) -> AsyncIterat
         finally:
             nursery.cancel_scope.cancel()
             await trio.aclose_forcefully(stream)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+async def h2_said(
+    served: Served, data: bytes, *, preface: bytes = PREFACE + SettingsFrame().serialize()
+) -> list[Frame]:
+    """The frames that the server answers such bytes with, whatever they are, on a connection of their own, until it ends."""
+    stream = await served.connect("h2")
+    received = bytearray()
+
+    async def send() -> None:
+        try:
+            await stream.send_all(preface + data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the server has heard enough
+
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                while part := await stream.receive_some(65536):
+                    received += part
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(stream)
+    return parsed_frames(bytes(received))
+
+
+def parsed_frames(data: bytes) -> list[Frame]:
+    """Whole frames of these bytes."""
+    found: list[Frame] = []
+    while len(data) >= 9:
+        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
+        frame.parse_body(memoryview(data[9 : 9 + length]))
+        found.append(frame)
+        data = data[9 + length :]
+    return found

@@ -15,6 +15,9 @@ from actors.engine.queries import (
     EngineStatus,
     EngineStatusQuery,
     EntryView,
+    EscalationPage,
+    EscalationsQuery,
+    EscalationView,
     EvidencePage,
     EvidenceQuery,
     EvidenceView,
@@ -22,6 +25,7 @@ from actors.engine.queries import (
     GrantView,
     NameView,
     ObjectView,
+    ReachedAccountView,
     ReaderView,
     SecretQuery,
     SecretStateView,
@@ -325,6 +329,54 @@ def cluster_status(objects: dict[str, KindStatus]) -> ClusterStatus:
     return ClusterStatus(objects=objects, malformed=0, unknown={}, statistics=ClusterStatistics(**counts))
 
 
+def escalations() -> list[EscalationView]:
+    """One that leads to every Secret of a namespace, one over named pods, one that leads to nothing that is known."""
+    entry = EntryView("Deployment", "app", "web", "internet", "Service app/web is a LoadBalancer", ["web-1"])
+    grant = GrantNameView(ObjectView("RoleBinding", "app", "deployer"), ObjectView("ClusterRole", None, "edit"))
+    values: dict[str, Any] = {
+        "entry": entry,
+        "service_account": NameView("app", "deployer"),
+        "reach": "escalation",
+        "verbs": ["create"],
+        "names": None,
+        "namespace": "app",
+        "grants": [grant],
+        "objective": None,
+        "accounts": [],
+        "accounts_more": False,
+        "mounted": [],
+        "mounted_more": False,
+        "latent": False,
+        "breach_relevant": True,
+    }
+    reached = [
+        ReachedAccountView(NameView("app", "reader-sa"), [NameView("app", "db-creds")]),
+        ReachedAccountView(NameView("app", None), [NameView("app", None)]),
+        ReachedAccountView(NameView(None, None), []),
+    ]
+    wide = {"objective": NameView("app", None), "accounts": reached, "through": "secrets"}
+    named = {"names": ["web-1", "web-2", "web-3", "web-4"], "mounted": [NameView("app", "tls")], "mounted_more": True}
+    return [
+        EscalationView(**values | wide, id="e1", edge="create_pods", technique="T1610"),
+        EscalationView(**values | named, id="e2", edge="exec", technique="T1609", through="pods"),
+        EscalationView(
+            **values | {"latent": True, "namespace": None, "grants": [grant, grant]},
+            id="e3",
+            edge="create_tokens",
+            technique="T1528",
+            through="accounts",
+        ),
+    ]
+
+
+def escalation_page(query: EscalationsQuery) -> EscalationPage | BadCursor:
+    """All of them, but for those of another edge."""
+    if query.cursor is not None:
+        return BadCursor()
+    found = [each for each in escalations() if query.edge in (None, each.edge)]
+    return EscalationPage(found, None, len(found) if query.edge is None else None)
+
+
 def secret_view(query: SecretQuery) -> SecretView:
     """One reader by RBAC, one workload that mounts it."""
     reader = ReaderView(
@@ -364,6 +416,7 @@ def made_up(found: list[ChainView] | None = None, seen: list[EvidenceView] | Non
             ChainsQuery: chain_page,
             ChainQuery: lambda query: next((c for c in known if c.id == query.id), None),
             EvidenceQuery: evidence_page,
+            EscalationsQuery: escalation_page,
             SecretQuery: secret_view,
             EngineStatusQuery: engine_status(),
         }

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.engine.queries import ChainView, EvidenceView, NameView, SecretView
+from actors.engine.queries import ChainView, EscalationView, EvidenceView, NameView, SecretView
 from web.sources import FeedState, FeedView
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ChainsAnswer",
     "CountsView",
     "ErrorAnswer",
+    "EscalationsAnswer",
     "EvidenceAnswer",
     "FeedStatusView",
     "HistoryReadsAnswer",
@@ -59,6 +60,14 @@ class EvidenceAnswer(Struct, frozen=True):
     feed: FeedView
     evidence: list[EvidenceView]
     next_cursor: str | None
+
+
+class EscalationsAnswer(Struct, frozen=True):
+    """A page of escalations. `total`: over all pages, null under filters; a page may be short and have a cursor all the same."""
+
+    escalations: list[EscalationView]
+    next_cursor: str | None
+    total: int | None
 
 
 class SecretAnswer(SecretView, frozen=True, kw_only=True):
@@ -150,6 +159,7 @@ class HistoryReadsAnswer(Struct, frozen=True):
 ANSWERS: Final = (
     ChainsAnswer,
     ChainAnswer,
+    EscalationsAnswer,
     EvidenceAnswer,
     HistoryReadsAnswer,
     SecretAnswer,

@@ -20,6 +20,7 @@ from web.answers import (
     ChainsAnswer,
     CountsView,
     ErrorAnswer,
+    EscalationsAnswer,
     EvidenceAnswer,
     FeedStatusView,
     KindView,
@@ -30,7 +31,15 @@ from web.answers import (
 )
 from web.events import RETRY_MS, HubClosed, HubFull, Subscription, as_sse
 from web.history import history_answer
-from web.params import NO_SUCH_CURSOR, BadParameter, chains_query, evidence_query, no_parameters, pairs_of
+from web.params import (
+    NO_SUCH_CURSOR,
+    BadParameter,
+    chains_query,
+    escalations_query,
+    evidence_query,
+    no_parameters,
+    pairs_of,
+)
 from web.sources import Sources, feed_of
 
 __all__ = ["add_api", "json_answer", "refusal"]
@@ -90,6 +99,13 @@ async def _chain(sources: Sources, chain_id: str) -> Response:
     if view is None:
         return refusal(404, "no chain has this id")
     return json_answer(ChainAnswer(**msgspec.structs.asdict(view), feed=await sources.feed()))
+
+
+async def _escalations(sources: Sources) -> Response:
+    page = await sources.escalations(escalations_query(pairs_of(request.query_string)))
+    if isinstance(page, BadCursor):
+        raise BadParameter(NO_SUCH_CURSOR)
+    return json_answer(EscalationsAnswer(page.escalations, page.next_cursor, page.total))
 
 
 async def _secret(sources: Sources, namespace: str, name: str) -> Response:
@@ -165,6 +181,10 @@ def add_api(app: QuartTrio, sources: Sources) -> None:
     @app.get("/api/chains/<chain_id>")
     async def api_chain(chain_id: str) -> Response:
         return await _chain(sources, chain_id)
+
+    @app.get("/api/escalations")
+    async def api_escalations() -> Response:
+        return await _escalations(sources)
 
     @app.get("/api/secrets/<namespace>/<name>")
     async def api_secret(namespace: str, name: str) -> Response:

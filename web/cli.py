@@ -146,6 +146,9 @@ def replay(logs: tuple[Path, ...], clusters: tuple[Path, ...], expected: Path | 
 @click.option("--server", metavar="URL", help="A running protector whose history says what was used.")
 @click.option("--token-file", type=FILE, help="Its viewer token.")
 @click.option("--ca", type=FILE, help="CA of its certificate.")
+@click.option(
+    "--escalations", is_flag=True, help="What leads to Secrets without reading them; of all accounts, or of --account."
+)
 def access(
     clusters: tuple[Path, ...],
     account: str | None,
@@ -159,6 +162,7 @@ def access(
     *,
     unused: bool,
     narrowest: bool,
+    escalations: bool,
 ) -> None:
     """Who may read which Secrets, by which grants, as Kubernetes evaluates RBAC; and what of it was used."""
     from web.access import AccessError, run_access
@@ -171,10 +175,12 @@ def access(
         if not unused and not narrowest:
             if logs or server is not None or days is not None:
                 raise AccessError("--log, --server and --days go with --unused or --narrowest")
-            run_access(clusters, account=account, secret=secret, queries=queries, out=sys.stdout)
+            run_access(
+                clusters, account=account, secret=secret, queries=queries, out=sys.stdout, escalations=escalations
+            )
             return
-        if (unused and narrowest) or secret is not None or queries is not None:
-            raise AccessError("ask one question: --unused, --narrowest, --secret or --queries")
+        if (unused and narrowest) or escalations or secret is not None or queries is not None:
+            raise AccessError("ask one question: --unused, --narrowest, --escalations, --secret or --queries")
         if bool(logs) is (server is not None):
             raise AccessError("what was used is needed: give either --log or --server")
         asked = (lambda: uses_of_logs(logs)) if logs else (lambda: uses_of_server(Server(server or "", token_file, ca)))

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-__all__ = ["CHECK_EVERY_S", "CredentialsError", "Tokens", "TokensStatistics", "bearer"]
+__all__ = ["CHECK_EVERY_S", "CredentialsError", "NoTokens", "Tokens", "TokensStatistics", "bearer"]
 
 CHECK_EVERY_S: Final = 3.0
 """How often the file is read, at most, in seconds of the caller's clock. It is read whole: time stamps can miss a change."""
@@ -130,6 +130,18 @@ class Tokens:
         if len(tokens) > TOKENS_MAX:
             raise ValueError(f"holds more than {TOKENS_MAX} tokens")
         return tokens
+
+
+class NoTokens:
+    """For a listener whose senders have certificates and no token is configured: none is right."""
+
+    def check(self, _token: bytes) -> str | None:
+        """None."""
+        return None
+
+    def refresh(self, _now: float) -> bool:
+        """Nothing to look at."""
+        return False
 
 
 def _why(error: Exception) -> str:

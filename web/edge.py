@@ -18,7 +18,8 @@ from msgspec import Struct
 from actors.config import Address, Settings
 from actors.runtime import Child, DeadLetter, Intensity, Reason, SupervisorSpec, System
 from actors.tree import Refs
-from web.credentials import CredentialsError, Tokens
+from web.certificates import ClientCertificates
+from web.credentials import CredentialsError, NoTokens, Tokens
 from web.dashboard import make_dashboard
 from web.events import EventHub
 from web.gate import Access
@@ -69,13 +70,20 @@ class Edge:
     def _context(self, *, with_client_ca: bool) -> ssl.SSLContext | None:
         return None if self._tls is None else self._tls.context(with_client_ca=with_client_ca)
 
-    def _guard(self, tokens: Tokens) -> Guard:
+    def _guard(self, tokens: Tokens | NoTokens) -> Guard:
         s = self._settings
         return Guard(tokens, rate_per_s=s.rate_per_s, burst=s.rate_burst, max_body_bytes=s.max_body_bytes)
 
+    def _certificates(self) -> ClientCertificates | None:
+        tls, settings = self._tls, self._settings
+        if tls is None or settings.plaintext or settings.tls_client_ca is None:
+            return None
+        return ClientCertificates(settings.tls_client_names, lambda: tls.context().client_ca, self._system.clock.now)
+
     def _audit(self, bound: BoundSocket) -> Child:
-        name = "audit"
-        tokens = _tokens(self._settings, name, "INGEST")
+        name, certificates = "audit", self._certificates()
+        has_token = self._settings.ingest_token is not None or self._settings.ingest_token_file is not None
+        tokens = _tokens(self._settings, name, "INGEST") if has_token or certificates is None else NoTokens()
         guard = self._guard(tokens)
         app = make_audit_app(
             self._refs.parser,
@@ -86,6 +94,7 @@ class Edge:
             self._drain.is_set,
             now=self._system.clock.now,
             unusable=partial(self._dead_letter, name),
+            certificates=certificates,
         )
         return self._ingest(name, bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
 
@@ -102,14 +111,19 @@ class Edge:
         return self._ingest("behavior", bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
 
     def _ingest(
-        self, name: str, bound: BoundSocket, app: App, tokens: Tokens, statistics: Callable[[], Sequence[Struct]]
+        self,
+        name: str,
+        bound: BoundSocket,
+        app: App,
+        tokens: Tokens | NoTokens,
+        statistics: Callable[[], Sequence[Struct]],
     ) -> Child:
         is_tls = not self._settings.plaintext
         return self._listener(
             name,
             bound,
             app,
-            tls=(lambda: self._context(with_client_ca=True)) if is_tls else lambda: None,
+            tls=(lambda: self._context(with_client_ca=name == "audit")) if is_tls else lambda: None,
             upkeep=(tokens.refresh, *self._tls_upkeep()),
             statistics=statistics,
         )
@@ -197,7 +211,7 @@ def _host_names(address: Address, settings: Settings) -> frozenset[str]:
 def check_tokens(settings: Settings) -> None:
     """StartError where a listener that is wanted has no token that can be used; before anything is made or begun."""
     wanted = (
-        ("audit", "INGEST", settings.audit_addr is not None),
+        ("audit", "INGEST", settings.audit_addr is not None and not settings.has_client_certificates_only),
         ("behavior", "BEHAVIOR", settings.behavior_addr is not None),
         ("dashboard", "VIEWER", settings.viewer_token is not None or settings.viewer_token_file is not None),
         ("dashboard", "OPERATOR", settings.actor_actions),

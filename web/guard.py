@@ -162,11 +162,18 @@ class Guard:
         self._admitted: Counter[str] = Counter()
         self._waited = self._over_rate = self._unauthorized = self._closed = 0
 
-    def admit(self, authorization: Sequence[bytes], peer: str, now: float) -> Admitted | Unauthorized | OverRate:
-        """Judges one request by its Authorization headers (exactly one counts) and its peer's address."""
+    def admit(
+        self, authorization: Sequence[bytes], peer: str, now: float, certificate: str | None = None
+    ) -> Admitted | Unauthorized | OverRate:
+        """Judges one request by its Authorization headers (exactly one counts) and its peer's address.
+
+        `certificate`: the credential that the connection has of itself, used where there is no right token.
+        """
         token = bearer(authorization[0]) if len(authorization) == 1 else None
         credential = self._tokens.check(token or b"")
         if token is None or credential is None:
+            credential = certificate
+        if credential is None:
             self._unauthorized += 1
             is_over = self._failing.take(network_of(peer), now) is None
             self._closed += is_over

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import UNANSWERED
+from web.certificates import ClientCertificates
 from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
 from web.ingest_answers import (
     DRAINING,
@@ -28,6 +29,7 @@ from web.ingest_answers import (
     NOT_FOUND,
     NOT_POST,
     OVER_RATE,
+    STALE_CERTIFICATE,
     TOO_LARGE,
     TOO_SLOW,
     UNAUTHORIZED,
@@ -107,6 +109,7 @@ class Ingest:
         draining: Callable[[], bool],
         take: Callable[[bytes, str], Awaitable[Answer]] | None,
         unusable: Callable[[], int],
+        certificates: ClientCertificates | None = None,
     ) -> None:
         self._paths = paths
         self._guard = guard
@@ -116,6 +119,7 @@ class Ingest:
         self._answers: Counter[int] = Counter()
         self._left = self._in_flight = self._taken_bytes = 0
         self._unusable = unusable
+        self._certificates = certificates
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI 3, http only: there is nothing to start or stop here."""
@@ -156,8 +160,11 @@ class Ingest:
         if self._guard.bodies.is_full:
             return FULL
         peer = peer_of(scope["client"])
-        verdict = self._guard.admit(_all(scope["headers"], b"authorization"), peer, trio.current_time())
+        certificate = None if self._certificates is None else self._certificates.check(scope["state"])
+        verdict = self._guard.admit(_all(scope["headers"], b"authorization"), peer, trio.current_time(), certificate)
         if isinstance(verdict, Unauthorized):
+            if self._certificates is not None and self._certificates.is_stale(scope["state"]):
+                return STALE_CERTIFICATE
             return UNAUTHORIZED_CLOSE if verdict.close else UNAUTHORIZED
         if not isinstance(verdict, Admitted):
             return OVER_RATE
@@ -296,10 +303,14 @@ def make_audit_app(
     *,
     now: Callable[[], float] = time.time,
     unusable: Unusable | None = None,
+    certificates: ClientCertificates | None = None,
 ) -> Ingest:
-    """The audit listener's application. `now`: epoch seconds at which a batch was received; `unusable`: see Unusable."""
+    """The audit listener's application. `now`: epoch seconds at which a batch was received; `unusable`: see Unusable.
+
+    `certificates`: which client certificates count in the place of a token; None: none does.
+    """
     sink = _AuditSink(parser, parser_large, store, now, unusable)
-    return Ingest(AUDIT_PATHS, guard, settings, draining, sink.take, lambda: sink.count)
+    return Ingest(AUDIT_PATHS, guard, settings, draining, sink.take, lambda: sink.count, certificates)
 
 
 def make_behavior_app(guard: Guard, settings: IngestSettings, draining: Callable[[], bool]) -> Ingest:

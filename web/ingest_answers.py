@@ -16,6 +16,7 @@ __all__ = [
     "NOT_POST",
     "NO_BEHAVIORS",
     "OVER_RATE",
+    "STALE_CERTIFICATE",
     "TOO_LARGE",
     "TOO_SLOW",
     "UNAUTHORIZED",
@@ -48,6 +49,8 @@ DRAINING: Final = _refusal(503, "stopping; send it again", *_RETRY)
 FULL: Final = _refusal(503, "too many bodies in memory; send it again", *_RETRY)
 UNAUTHORIZED: Final = _refusal(401, "no valid token", *_CHALLENGE)
 UNAUTHORIZED_CLOSE: Final = _refusal(401, "no valid token, too often", *_CHALLENGE, *_CLOSE)
+STALE_CERTIFICATE: Final = _refusal(503, "the certificate does not count any more; connect again", *_RETRY, *_CLOSE)
+"""And not 401, which an API server takes as final for the batch: on a new connection it shows the certificate that it has now."""
 OVER_RATE: Final = _refusal(429, "over the rate; send it again", *_RETRY)
 TOO_LARGE: Final = _refusal(413, "the body is larger than this server takes")
 TOO_SLOW: Final = _refusal(408, "the body did not arrive in time")

@@ -179,6 +179,8 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
     )
     yield gauge("revision", "Rises with every change of what the chains answer.", engine.revision)
     yield gauge("chains", "Chains, lit or not.", engine.chains)
+    yield gauge("escalations", "Ways of live workloads to Secrets that are no reads.", engine.escalations)
+    yield gauge("escalations_at_bound", "Workloads with as many escalations as are kept.", engine.escalations_at_bound)
     yield gauge("chains_corroborated", "Chains with live evidence.", engine.corroborated)
     yield gauge("chains_open", "Corroborated chains that no expected reader accounts for: findings.", engine.open)
     yield gauge("evidence_live", "Pieces of live evidence.", engine.evidence_live)

@@ -16,8 +16,18 @@ from quart_trio import QuartTrio
 
 from actors.engine.queries import LIMIT_DEFAULT, BadCursor, ChainPage, ChainsQuery, ChainView
 from actors.evidence.times import rfc3339
+from actors.grants import EDGES
 from actors.runtime.watch import EVENT_NAMES, Page, totals_of
-from web.params import EXPOSURES, NO_SUCH_CURSOR, SIGNALS, BadParameter, chains_query, evidence_query, pairs_of
+from web.params import (
+    EXPOSURES,
+    NO_SUCH_CURSOR,
+    SIGNALS,
+    BadParameter,
+    chains_query,
+    escalations_query,
+    evidence_query,
+    pairs_of,
+)
 from web.shown import ago, link, since, until
 from web.sources import Sources, Unanswered, feed_of
 
@@ -67,6 +77,10 @@ class Pages:
         @app.get("/chains/<chain_id>")
         async def chain_page(chain_id: str) -> Response:
             return await self.chain(chain_id)
+
+        @app.get("/escalations")
+        async def escalations_page() -> Response:
+            return await self.escalations()
 
         @app.get("/evidence")
         async def evidence_page() -> Response:
@@ -131,6 +145,26 @@ class Pages:
             chain=chain,
             of_account=of_account,
             of_secret=of_secret,
+        )
+
+    async def escalations(self) -> Response:
+        """Ways to Secrets that are no read of one."""
+        filters, pairs = _filters()
+        query = escalations_query([*pairs, ("limit", str(PAGE_LIMIT))])
+        got = Gathered()
+        page = await got.get(self._sources.escalations(query))
+        if isinstance(page, BadCursor):
+            raise BadParameter(NO_SUCH_CURSOR)
+        return self._page(
+            "escalations.html",
+            503 if page is None else 200,
+            got,
+            store=await got.get(self._sources.store_status()),
+            here="/escalations",
+            title="Escalations",
+            json_link=link("/api/escalations", **filters),
+            page=page,
+            **_paging("/escalations", filters, query.cursor, page.next_cursor if page else None),
         )
 
     async def evidence(self) -> Response:
@@ -215,6 +249,7 @@ class Pages:
             missing=got.missing,
             exposures=EXPOSURES,
             all_signals=SIGNALS,
+            edges=EDGES,
             **values,
         )
 

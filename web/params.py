@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from actors.engine.queries import LIMIT_DEFAULT, LIMIT_MAX, ChainsQuery, EvidenceQuery
+from actors.engine.queries import LIMIT_DEFAULT, LIMIT_MAX, ChainsQuery, EscalationsQuery, EvidenceQuery
 from actors.evidence import NAME_MAX, Signal
+from actors.grants import EDGES
 
 __all__ = [
     "EXPOSURES",
@@ -18,6 +19,7 @@ __all__ = [
     "SIGNALS",
     "BadParameter",
     "chains_query",
+    "escalations_query",
     "evidence_query",
     "history_parameters",
     "no_parameters",
@@ -66,6 +68,11 @@ def history_parameters(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str
     """Account, cursor and limit of a question for history."""
     found = _parsed(pairs, _HISTORY)
     return found.get("account"), found.get("cursor"), found.get("limit", LIMIT_DEFAULT)
+
+
+def escalations_query(pairs: Iterable[tuple[str, str]]) -> EscalationsQuery:
+    """The question for a page of escalations."""
+    return EscalationsQuery(**_parsed(pairs, _ESCALATIONS))
 
 
 def no_parameters(pairs: Iterable[tuple[str, str]]) -> None:
@@ -143,3 +150,8 @@ _COMMON: Final[dict[str, Callable[[str], Any]]] = {
 _CHAINS: Final = {"corroborated": _flag, "open": _flag, "exposure": _one_of(EXPOSURES), **_COMMON}
 _EVIDENCE: Final = _COMMON
 _HISTORY: Final = {name: _COMMON[name] for name in ("account", "limit", "cursor")}
+_ESCALATIONS: Final = {
+    **{name: _COMMON[name] for name in ("namespace", "secret", "account", "limit", "cursor")},
+    "exposure": _one_of(EXPOSURES),
+    "edge": _one_of(EDGES),
+}

@@ -21,6 +21,8 @@ from actors.engine.queries import (
     ChainView,
     EngineStatus,
     EngineStatusQuery,
+    EscalationPage,
+    EscalationsQuery,
     EvidencePage,
     EvidenceQuery,
     SecretQuery,
@@ -141,6 +143,11 @@ class Sources:
         """One chain. Unanswered."""
         view: ChainView | None = await _ask(self.engine, ChainQuery(chain_id), "engine")
         return view
+
+    async def escalations(self, query: EscalationsQuery) -> EscalationPage | BadCursor:
+        """A page of escalations. Unanswered."""
+        page: EscalationPage | BadCursor = await _ask(self.engine, query, "engine")
+        return page
 
     async def evidence(self, query: EvidenceQuery) -> EvidencePage | BadCursor:
         """A page of evidence. Unanswered."""

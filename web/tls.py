@@ -19,6 +19,7 @@ from web.localca import TlsError, TlsFiles, ensure_local_certificate
 
 __all__ = [
     "REFRESH_EVERY_S",
+    "ServerContext",
     "ServerTls",
     "TlsError",
     "TlsFiles",
@@ -44,15 +45,23 @@ class TlsStatistics(Struct, frozen=True):
     failures: int
 
 
-def server_context(files: TlsFiles, *, client_ca: Path | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or later with ALPN h2 and http/1.1. With `client_ca`, clients have to show a certificate of that CA.
+class ServerContext(ssl.SSLContext):
+    """`client_ca`: the CA (PEM) whose certificates its connections may show; empty where none is asked for."""
 
-    Raises TlsError naming the file that cannot be used.
+    client_ca: bytes = b""
+
+
+def server_context(files: TlsFiles, *, client_ca: Path | None = None) -> ServerContext:
+    """TLS 1.2 or later with ALPN h2 and http/1.1. With `client_ca`, clients may show a certificate, which must be of that CA.
+
+    No session is resumed: an API server never does, and a ticket's key would undo forward secrecy. TlsError names the file that
+    cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Added to OpenSSL's defaults, never in place of them: those hold the work-arounds and SINGLE_ECDH_USE.
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
     context.set_ciphers(CIPHERS_TLS12)
     context.set_alpn_protocols(["h2", "http/1.1"])
     try:
@@ -60,16 +69,20 @@ def server_context(files: TlsFiles, *, client_ca: Path | None = None) -> ssl.SSL
     except (OSError, ssl.SSLError) as error:
         raise TlsError(f"the certificate {files.certificate} with the key {files.key}: {_why(error)}") from error
     if client_ca is not None:
-        _demand_certificate(context, client_ca)
+        _ask_for_certificate(context, client_ca)
     return context
 
 
-def _demand_certificate(context: ssl.SSLContext, client_ca: Path) -> None:
+def _ask_for_certificate(context: ServerContext, client_ca: Path) -> None:
+    """Asks and does not demand: who has a token needs none. One that is shown and is not of this CA ends the handshake."""
     try:
-        context.load_verify_locations(client_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"PROTECTOR_TLS_CLIENT_CA {client_ca}: {_why(error)}") from error
-    context.verify_mode = ssl.CERT_REQUIRED
+        pem = client_ca.read_bytes()
+        context.load_verify_locations(cadata=pem.decode("ascii", "replace"))
+    except (OSError, ssl.SSLError, ValueError) as error:
+        why = _why(error) if isinstance(error, OSError) else "not a PEM file that can be used"
+        raise TlsError(f"PROTECTOR_TLS_CLIENT_CA {client_ca}: {why}") from error
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.client_ca = pem
 
 
 def _why(error: OSError) -> str:
@@ -110,7 +123,7 @@ class ServerTls:
         """The files in use; `files.ca` is what senders need, where it is ours."""
         return self._files
 
-    def context(self, *, with_client_ca: bool = True) -> ssl.SSLContext:
+    def context(self, *, with_client_ca: bool = True) -> ServerContext:
         """For the next connection. `with_client_ca` false: a listener whose clients are people, not API servers."""
         return self._for_senders if with_client_ca else self._for_people
 
@@ -150,7 +163,7 @@ class ServerTls:
 
     def _load(self, now: float) -> None:
         if self._client_ca is not None:  # looked at first: a start that is refused makes no files
-            _demand_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._client_ca)
+            _ask_for_certificate(ServerContext(ssl.PROTOCOL_TLS_SERVER), self._client_ca)
         files = self._configured or ensure_local_certificate(self._folder, self._names, now=now)
         self._files = files
         seen = self._signature()

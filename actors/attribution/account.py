@@ -38,10 +38,18 @@ LOOK_S: Final = 10.0
 """How often it looks again after that."""
 PAGES_MAX: Final = 1000
 """Pages of one answer of the store; far more than the window can fill."""
+LOOKED_PER_S: Final = 20_000
+"""Pods and pieces of evidence that changes of the pods let one actor look at in a second. What comes sooner waits, as one."""
+UNPACED_MAX: Final = 500
+"""With so few of them nothing waits."""
 
 
 class _Wake(Struct, frozen=True):
     """To itself: something may have ended."""
+
+
+class _PodsDue(Struct, frozen=True):
+    """To itself: the pods changed a while ago, and it is time to look."""
 
 
 class AccountActor(Actor):
@@ -62,12 +70,15 @@ class AccountActor(Actor):
         self._pages: list[AccountChanges] = []
         """Of an answer that has more."""
         self._timer: Timer | None = None
+        self._pods_due: Timer | None = None
+        self._pods_at = 0.0
+        """When (epoch seconds) the pods were taken last."""
         self._unanswered = 0
 
     @classmethod
     def conflate_key(cls, message: Any) -> Hashable | None:
         """Every Refresh is one: what it asks for is added up. And so are changes that follow on one another."""
-        return None if message.__class__ is _Wake else message.__class__
+        return None if message.__class__ in (_Wake, _PodsDue) else message.__class__
 
     @classmethod
     def conflate(cls, queued: Any, message: Any) -> Any:
@@ -87,6 +98,9 @@ class AccountActor(Actor):
             return self._news(message)
         if message.__class__ is Refresh:
             return self._refresh(message)
+        if message.__class__ is _PodsDue:
+            self._pods_due = None
+            return self._refresh(Refresh(pods_changed=True))
         if message.__class__ is not _Wake:
             raise TypeError(f"an account's actor takes no {type(message).__name__}")
         self._timer = None
@@ -96,12 +110,26 @@ class AccountActor(Actor):
 
     def _refresh(self, wish: Refresh) -> Awaitable[None] | None:
         """Something may be missing here, or elsewhere: follow anew, and do what is wished for with what is held already."""
+        if wish.pods_changed and self._waits_for_pods():
+            wish = Refresh(full=wish.full)
         self._wish = self.conflate(self._wish, wish)
         self._follow()
         if self._state.needs_pods or not (wish.full or wish.pods_changed):
             return None
         state = self._state
         return self._take(AccountChanges(self._account, state.epoch, state.version, False, ()))
+
+    def _waits_for_pods(self) -> bool:
+        """Whether the pods were looked at so lately that this waits: a rollout of thousands of pods comes as hundreds of changes,
+        and each look is at all of them. What is known meanwhile stays; who is not known yet is `gone` a moment longer."""
+        if self._pods_due is not None:
+            return True
+        looked = self._state.looked
+        wait_s = self._pods_at + looked / LOOKED_PER_S - self.context.clock.now()
+        if looked <= UNPACED_MAX or wait_s <= 0.0:
+            return False
+        self._pods_due = self.context.after(min(wait_s, looked / LOOKED_PER_S), _PodsDue())
+        return True
 
     def _follow(self) -> None:
         """Let the store tell what changes after what is here."""
@@ -149,6 +177,7 @@ class AccountActor(Actor):
             self._wish = Refresh()
             self._try_again(wish)
             return
+        self._pods_at = self.context.clock.now()
         rest = self._apply(changes, pods)
         if rest is not None:
             await rest

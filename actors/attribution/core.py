@@ -36,7 +36,8 @@ class Roster:
 
     def __init__(self, pods: AccountPods) -> None:
         self._by_uid = {pod.uid: pod for pod in pods.pods}
-        self._alone = {pod.uid: _summary([pod]) for pod in pods.pods}
+        self._alone: dict[str, tuple[tuple[Workload, ...], tuple[str, ...]]] = {}
+        """Of single pods, made when first asked for: most pods of a large account never read."""
         self._by_name: dict[str, list[Pod]] = {}
         for pod in pods.pods:
             self._by_name.setdefault(pod.name, []).append(pod)
@@ -58,7 +59,13 @@ class Roster:
 
     def summary(self, makers: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
         """Workloads (all) and pod names (at most 20) of these pods of the account, sorted."""
-        return self._alone[makers[0].uid] if len(makers) == 1 else _summary(makers)
+        if len(makers) != 1:
+            return _summary(makers)
+        uid = makers[0].uid
+        alone = self._alone.get(uid)
+        if alone is None:
+            alone = self._alone[uid] = _summary(makers)
+        return alone
 
     def with_name(self, name: str, at: float) -> list[Pod]:
         """The pods of that name that were there at `at` (epoch seconds); if none was, those that were there before."""

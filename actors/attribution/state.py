@@ -55,6 +55,11 @@ class AccountEvidence:
         return bool(self._evidence)
 
     @property
+    def looked(self) -> int:
+        """Pods and pieces of evidence that a change of the pods makes it look at."""
+        return len(self._evidence) + (0 if self._roster is None else len(self._roster))
+
+    @property
     def needs_pods(self) -> bool:
         """Whether the pods were never given."""
         return self._roster is None

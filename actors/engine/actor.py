@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from actors.engine.core import MEMORY_S, Engine
 from actors.engine.ended import EndedRing, EndedStatistics
+from actors.engine.escalations import escalations_page
 from actors.engine.expected import Expected
 from actors.engine.inspect import secret_view, status_view
 from actors.engine.listing import Listing
@@ -24,6 +25,7 @@ from actors.engine.queries import (
     ChainsQuery,
     EngineStatus,
     EngineStatusQuery,
+    EscalationsQuery,
     EvidenceQuery,
     SecretQuery,
 )
@@ -164,6 +166,8 @@ class EngineActor(Actor):
                 return self._listing.evidence(message, now)
             case SecretQuery():
                 return secret_view(self._engine, self._listing, message, now)
+            case EscalationsQuery():
+                return escalations_page(self._engine, message, now)
             case EngineStatusQuery():
                 return status_view(self._engine, now, ready=self._ready)
             case _:

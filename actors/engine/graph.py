@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, RecordKey, Role, Route, Service
 from actors.engine.chains import Chains
 from actors.engine.changes import Changes
+from actors.engine.escalating import Escalating
 from actors.engine.expected import Expected
 from actors.engine.exposure import Exposure, Exposures, shape_of
 from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, Entry, WorkloadNode
@@ -33,6 +34,7 @@ class Graph:
         self._burst_secrets = burst_secrets
         self.grants = Grants()
         self.chains = Chains(changes)
+        self.escalating = Escalating()
         self._exposures = Exposures()
         self.workloads: dict[Workload, WorkloadNode] = {}
         self.accounts: dict[Account, AccountNode] = {}
@@ -228,13 +230,17 @@ class Graph:
         return list(found)
 
     def _take_grants(self, node: AccountNode) -> bool:
-        """Asks again what the account was granted. Whether it changed."""
+        """Asks again what the account was granted. Whether what it may read changed."""
         self._changes.touched += 1
-        grants = self.grants.grants_of(node.account)
-        if grants == node.grants:
+        held = self.grants.held_by(node.account)
+        if held == node.held:
             return False
-        node.take(grants)
-        return True
+        before = node.escalations
+        changed = node.take(held)
+        if node.escalations != before:
+            for entry in node.entries.values():
+                self.escalating.sync(entry)
+        return changed
 
     def _sync_entry(self, entry: Entry) -> None:
         """Its chains are those of the account's grants while it is usable; what is lit stays until it is dark."""
@@ -250,6 +256,7 @@ class Graph:
                 self._changes.unsettled[chain] = None
         for key in wanted:
             self.granted_chain(entry, key, wanted[key]).structural = True
+        self.escalating.sync(entry)
 
     def _regrant(self, chain: Chain, grant: Grant | None) -> None:
         """The chain's grant as it is known now. One that is known no longer stays as it was: then it was revoked before."""
@@ -306,8 +313,12 @@ class Graph:
         dark = [chain for chain in chains if not chain.lit]
         for chain in dark:
             self.chains.dark.remove(chain)
+        for entry in node.entries.values():
+            self.escalating.take_out(entry)
         node.exposure = exposure
         self.chains.dark.update(dark)
+        for entry in node.entries.values():
+            self.escalating.sync(entry)
         self._changes.answers |= bool(chains)
         self._changes.touched += len(chains)
 

@@ -76,4 +76,6 @@ def status_view(engine: Engine, now: float, *, ready: bool) -> EngineStatus:
         disagreements=engine.judge.disagreements,
         touched=engine.touched,
         gone=engine.lights.gone,
+        escalations=engine.graph.escalating.total,
+        escalations_at_bound=engine.graph.escalating.at_bound,
     )

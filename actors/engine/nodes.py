@@ -30,7 +30,7 @@ from actors.evidence import (
     Signal,
     Workload,
 )
-from actors.grants import Grant
+from actors.grants import Escalation, Grant, escalations_of
 
 PODS_SHOWN_MAX: Final = 100
 """Names of pods in a chain's entry, the first by name."""
@@ -104,7 +104,7 @@ class WorkloadNode:
 class Entry:
     """A workload as one account: where rbac-granted chains start."""
 
-    __slots__ = ("account", "chains", "known", "node", "pods", "shown", "tokens", "usable")
+    __slots__ = ("account", "chains", "escalates", "known", "node", "pods", "shown", "tokens", "usable")
 
     def __init__(self, node: WorkloadNode, account: AccountNode) -> None:
         self.node = node
@@ -119,14 +119,16 @@ class Entry:
         self.usable = False
         """Whether its chains are listed without a read."""
         self.chains: dict[ChainKey, Chain] = {}
+        self.escalates = 0
+        """How many escalations are counted of it; Escalating keeps it."""
 
 
 class AccountNode:
     """A ServiceAccount: its grants, the workloads that run as it, its live evidence."""
 
     __slots__ = (
-        "_mentioned", "_rows", "_ways", "account", "burst_secrets", "by_secret", "collections", "current", "entries", "expected",
-        "fickle_before", "grants", "has_tombstones", "heard", "items", "known_grants", "lighting", "unnamed",
+        "_mentioned", "_rows", "_ways", "account", "burst_secrets", "by_secret", "collections", "current", "entries", "escalations",
+        "expected", "fickle_before", "grants", "has_tombstones", "heard", "held", "items", "known_grants", "lighting", "unnamed",
     )  # fmt: skip
 
     def __init__(
@@ -137,7 +139,11 @@ class AccountNode:
         """What its reads are expected to be."""
         self.burst_secrets = burst_secrets
         self.entries: dict[Workload, Entry] = {}
+        self.held: tuple[Grant, ...] = ()
+        """Its grants of Secrets and of what leads to them."""
+        self.escalations: tuple[Escalation, ...] = ()
         self.grants: tuple[Grant, ...] = ()
+        """Its grants of Secrets."""
         self.current: dict[ChainKey, Grant] = {}
         self.known_grants: dict[ChainKey, Grant] = {}
         """The current ones and those that are remembered."""
@@ -161,8 +167,13 @@ class AccountNode:
         self.heard: tuple[int, int] | None = None
         """Version of the last EvidenceChanged."""
 
-    def take(self, grants: tuple[Grant, ...]) -> None:
-        """It has these grants now."""
+    def take(self, held: tuple[Grant, ...]) -> bool:
+        """It has these grants now. Whether those of Secrets are others than before."""
+        self.held = held
+        self.escalations = escalations_of(held)
+        grants = tuple([grant for grant in held if grant.rules])
+        if grants == self.grants:
+            return False
         self.grants = grants
         self.current, self.known_grants, self._rows = {}, {}, {}
         for grant in grants:
@@ -180,6 +191,7 @@ class AccountNode:
         self._mentioned = frozenset(name for rule in rules for name in rule.names or ())
         self.has_tombstones = any(grant.revoked for grant in grants)
         self.fickle_before = max((grant.valid_from for grant in grants), default=0.0)
+        return True
 
     def ways(self, read: Read) -> Ways:
         """What allows this request: grants, remembered ones too, and the chains of those."""

@@ -58,6 +58,20 @@ class SecretQuery(Struct, frozen=True):
     name: str
 
 
+class EscalationsQuery(Struct, frozen=True):
+    """A page of escalations: ways to Secrets that are no read of one. Answer: EscalationPage, or BadCursor."""
+
+    namespace: str | None = None
+    """Of the entry workload."""
+    exposure: str | None = None
+    account: tuple[str, str] | None = None
+    secret: tuple[str, str] | None = None
+    """(namespace, name): escalations that lead to it."""
+    edge: str | None = None
+    cursor: str | None = None
+    limit: int = LIMIT_DEFAULT
+
+
 class EngineStatusQuery(Struct, frozen=True):
     """Answer: EngineStatus."""
 
@@ -217,6 +231,51 @@ class SecretView(Struct, frozen=True, gc=False):
     evidence: list[EvidenceView]
 
 
+class ReachedAccountView(Struct, frozen=True, gc=False):
+    """Accounts that one gets hold of and that may read Secrets; name null: every account there, namespace null: everywhere."""
+
+    service_account: NameView
+    scopes: list[NameView]
+    """What they may read, the first few."""
+
+
+class EscalationView(Struct, frozen=True, gc=False):
+    """One way to Secrets that is no read of one. Never corroborated: no event of a Secret shows that it was gone."""
+
+    id: str
+    entry: EntryView
+    service_account: NameView
+    reach: str
+    edge: str
+    technique: str
+    verbs: list[str]
+    names: list[str] | None
+    """The pods, accounts or roles that it may be used on; null: every one."""
+    namespace: str | None
+    """Where; null: everywhere."""
+    grants: list[GrantNameView]
+    """The grant that gives it, then the one that it takes besides."""
+    through: str
+    objective: NameView | None
+    """The Secrets that it leads to at once; null where it leads to pods or accounts."""
+    accounts: list[ReachedAccountView]
+    accounts_more: bool
+    mounted: list[NameView]
+    """Secrets that the pods it gets hold of mount."""
+    mounted_more: bool
+    latent: bool
+    """Whether nothing that is known there leads on to a Secret now."""
+    breach_relevant: bool
+
+
+class EscalationPage(Struct, frozen=True):
+    """A page of escalations, shorter than `limit` where filters let little through. `total` null: not counted under filters."""
+
+    escalations: list[EscalationView]
+    next_cursor: str | None
+    total: int | None
+
+
 class EngineStatus(Struct, frozen=True):
     """Counts of the engine; `touched` is the number of objects that the last events touched, in all."""
 
@@ -234,3 +293,7 @@ class EngineStatus(Struct, frozen=True):
     """Chains lit by evidence that is not expected."""
     gone: int = 0
     """Live evidence whose claimed pod is unknown (attribution `gone`)."""
+    escalations: int = 0
+    """Ways of live workloads to Secrets that are no reads."""
+    escalations_at_bound: int = 0
+    """Workloads with as many of them as are kept: there may be more."""

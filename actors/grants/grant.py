@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.evidence import ObjectName, Scope
+from actors.grants.powers import Power
 from actors.grants.rules import READ_VERBS, SecretRule
 
 TOLERANCE_S: Final = 5.0
@@ -20,9 +21,12 @@ class Grant(Struct, frozen=True, gc=False):
     role: ObjectName
     namespace: str | None
     rules: tuple[SecretRule, ...]
+    """What it lets be read; a grant of powers alone has none."""
     valid_from: float = 0.0
     gone_at: float | None = None
     """When it ended: the binding or role went or was replaced. math.inf: only an earlier snapshot has it, no one knows since when."""
+    powers: tuple[Power, ...] = ()
+    """What else it allows that leads to Secrets: no read, and judged apart (escalation.py)."""
 
     @property
     def revoked(self) -> bool:

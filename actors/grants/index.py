@@ -8,7 +8,6 @@ Counterparts: engine (feeds it the cluster's changes), access.py.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
@@ -17,8 +16,10 @@ from msgspec import Struct
 
 from actors.cluster.records import Binding, Role
 from actors.evidence import Account, ObjectName
-from actors.grants.aggregation import selects
+from actors.grants.aggregation import Aggregates
+from actors.grants.escalation import Escalation, escalations_of
 from actors.grants.grant import Grant
+from actors.grants.powers import Power, compile_powers
 from actors.grants.rules import SecretRule, compile_rules
 from actors.grants.subjects import NOBODY, Concerned, concerned_by
 
@@ -27,10 +28,11 @@ _Whom = Account | str | None
 """One account, every account of a namespace, or every account."""
 _Tier = dict[str | None, dict[_GrantKey, Grant]]
 """Grants by the namespace that they are for."""
-_Compiled = tuple[tuple[float, float | None, tuple[SecretRule, ...]], ...]
-"""Of each version of a role: since when, until when, and what it says about Secrets."""
+_Compiled = tuple[tuple[float, float | None, tuple[SecretRule, ...], tuple[Power, ...]], ...]
+"""Of each version of a role: since when, until when, what it says about Secrets, and what leads to them."""
 
 _NONE: Final[dict[_GrantKey, Grant]] = {}
+_NOBODY: Final[dict[Account, None]] = {}
 
 
 class GrantsStatistics(Struct, frozen=True):
@@ -52,14 +54,13 @@ class Grants:
         self._roles: dict[ObjectName, tuple[Role, ...]] = {}
         self._bindings: dict[ObjectName, tuple[Binding, ...]] = {}
         self._bindings_of_role: dict[ObjectName, dict[ObjectName, None]] = {}
-        self._aggregates: dict[ObjectName, dict[ObjectName, None]] = {}
-        """ClusterRoles that nobody filled -> the roles that they select."""
-        self._selecting: dict[ObjectName, Role] = {}
-        """The same ClusterRoles -> the version whose selectors count."""
+        self._aggregates = Aggregates(self._roles)
         self._compiled: dict[ObjectName, _Compiled] = {}
         self._placed: dict[ObjectName, list[tuple[_Whom, Grant]]] = {}
         """Binding -> its grants, and in which tier each lies."""
         self._tiers: dict[_Whom, _Tier] = {}
+        self._named_in: dict[str, dict[Account, None]] = {}
+        """Accounts with a tier of their own, by their namespace."""
         self._dangling: set[ObjectName] = set()
         self._grants = 0
         self._recompiled = 0
@@ -117,63 +118,15 @@ class Grants:
             self._roles[key] = versions
         if before == versions:
             return NOBODY
-        touched = {key: None} | self._aggregate(key)
+        touched = {key: None} | self._aggregates.changed(key)
         compiled = {name: self._compiled.pop(name, None) for name in touched}
         changed = [name for name, old in compiled.items() if self._compile(name) != old]
         bindings = dict.fromkeys(b for role in changed for b in self._bindings_of_role.get(role, ()))
         return _union(each for binding in bindings if self._place(binding) for each in self._bindings[binding])
 
-    # --- aggregation -------------------------------------------------------------------------------------------
-
-    def _aggregate(self, key: ObjectName) -> dict[ObjectName, None]:
-        """Bring the aggregates up to date with this role, and return those whose rules may have changed by it."""
-        if key.kind != "ClusterRole":
-            return {}
-        upward = self._ancestors(key)
-        self._aggregates.pop(key, None)
-        versions = self._roles.get(key, ())
-        role, unfilled = _current(versions), _unfilled(versions)
-        for name, selected in self._aggregates.items():
-            selected.pop(key, None)
-            if role is not None and selects(self._selecting[name], role):
-                selected[key] = None
-        if unfilled is None:
-            self._selecting.pop(key, None)
-        else:
-            others = (_current(each) for each in self._roles.values())
-            self._selecting[key] = unfilled
-            self._aggregates[key] = {
-                other.name: None for other in others if other is not None and selects(unfilled, other)
-            }
-        return upward | self._ancestors(key)
-
-    def _ancestors(self, key: ObjectName) -> dict[ObjectName, None]:
-        """The aggregates that select the role, directly or through others."""
-        found: dict[ObjectName, None] = {}
-        pending = [key]
-        while pending:
-            current = pending.pop()
-            for name, selected in self._aggregates.items():
-                if current in selected and name not in found:
-                    found[name] = None
-                    pending.append(name)
-        return found
-
     def contributors(self, role: ObjectName) -> tuple[ObjectName, ...]:
         """The roles whose own rules an unfilled aggregate has, by name; the role itself where it is none."""
-        seen, pending = {role: None}, [role]
-        while pending:
-            for selected in self._aggregates.get(pending.pop(), ()):
-                if selected not in seen:
-                    seen[selected] = None
-                    pending.append(selected)
-        return tuple(sorted(name for name in seen if name not in self._aggregates))
-
-    def _rules_of(self, role: Role) -> tuple[SecretRule, ...]:
-        if role.rules is not None:
-            return compile_rules(role.rules)
-        parts = (_current(self._roles[name]) for name in self.contributors(role.name) if name in self._roles)
-        return compile_rules(rule for part in parts if part is not None for rule in part.rules or ())
+        return self._aggregates.contributors(role)
 
     # --- placing grants ----------------------------------------------------------------------------------------
 
@@ -197,10 +150,12 @@ class Grants:
             self._placed[key] = placed
         if placed == before:
             return False
-        self._grants += len({grant for _, grant in placed}) - len({grant for _, grant in before})
+        self._grants += len({g for _, g in placed if g.rules}) - len({g for _, g in before if g.rules})
         for whom, grant in before:
             self._take_out(whom, grant)
         for whom, grant in placed:
+            if isinstance(whom, Account):
+                self._named_in.setdefault(whom.namespace, {})[whom] = None
             self._tiers.setdefault(whom, {}).setdefault(grant.namespace, {})[_key(grant)] = grant
         return True
 
@@ -210,14 +165,23 @@ class Grants:
         del part[_key(grant)]
         if not part:
             del tier[grant.namespace]
-        if not tier:
-            del self._tiers[whom]
+        if tier:
+            return
+        del self._tiers[whom]
+        if isinstance(whom, Account):
+            named = self._named_in[whom.namespace]
+            del named[whom]
+            if not named:
+                del self._named_in[whom.namespace]
 
     def _compile(self, role: ObjectName) -> _Compiled:
         compiled = self._compiled.get(role)
         if compiled is None:
             versions = self._roles.get(role, ())
-            compiled = tuple((each.valid_from, each.gone_at, self._rules_of(each)) for each in versions)
+            of_each = ((each, self._aggregates.rules_of(each)) for each in versions)
+            compiled = tuple(
+                (each.valid_from, each.gone_at, compile_rules(rules), compile_powers(rules)) for each, rules in of_each
+            )
             self._compiled[role] = compiled
         return compiled
 
@@ -225,12 +189,12 @@ class Grants:
         role = _role_of(binding)
         if role is None:
             return
-        for since, until, rules in self._compile(role) if role in self._roles else ():
+        for since, until, rules, powers in self._compile(role) if role in self._roles else ():
             valid_from = max(binding.valid_from, since)
             ends = [each for each in (binding.gone_at, until) if each is not None]
             gone_at = min(ends) if ends else None
-            if rules and (gone_at is None or valid_from <= gone_at):
-                yield Grant(binding.name, role, binding.name.namespace, rules, valid_from, gone_at)
+            if (rules or powers) and (gone_at is None or valid_from <= gone_at):
+                yield Grant(binding.name, role, binding.name.namespace, rules, valid_from, gone_at, powers)
 
     # --- questions ---------------------------------------------------------------------------------------------
 
@@ -244,8 +208,49 @@ class Grants:
 
         `at` (epoch seconds): those in force then. None: all that are held, the remembered ones (`Grant.revoked`) too.
         """
-        found = (g for tier in self._tiers_of(account) for part in tier.values() for g in part.values())
-        return tuple(sorted((g for g in found if at is None or g.in_force(at)), key=_order))
+        return tuple([g for g in self.held_by(account) if g.rules and (at is None or g.in_force(at))])
+
+    def held_by(self, account: Account) -> tuple[Grant, ...]:
+        """The account's grants of Secrets and of what leads to them, in the order of `grants_of`."""
+        found = [g for tier in self._tiers_of(account) for part in tier.values() for g in part.values()]
+        if len(found) > 1:
+            found.sort(key=_order)
+        return tuple(found)
+
+    def escalations_of(self, account: Account) -> tuple[Escalation, ...]:
+        """What the account may do now to come to Secrets without reading them."""
+        return escalations_of(self.held_by(account))
+
+    def readers_within(
+        self, namespace: str | None, names: Iterable[str] | None = None
+    ) -> Iterator[tuple[str | None, str | None, tuple[Grant, ...]]]:
+        """Who of these accounts may read Secrets now: (namespace, name, grants), None where a group stands for every account.
+
+        `namespace` None: of all namespaces; `names` None: whatever they are called. The groups come first. Lazy.
+        """
+        wanted = None if names is None else frozenset(names)
+        if grants := self._now_of(None):
+            yield (None, None, grants)
+        groups = [namespace] if namespace is not None else [whom for whom in self._tiers if isinstance(whom, str)]
+        for group in groups:
+            if grants := self._now_of(group):
+                yield (group, None, grants)
+        if namespace is not None and wanted is not None:
+            accounts: Iterable[Account] = (Account(namespace, name) for name in sorted(wanted))
+        elif namespace is not None:
+            accounts = self._named_in.get(namespace, _NOBODY)
+        else:
+            accounts = (account for named in self._named_in.values() for account in named)
+        for account in accounts:
+            if (wanted is None or account.name in wanted) and (grants := self._now_of(account)):
+                yield (account.namespace, account.name, grants)
+
+    def _now_of(self, whom: _Whom) -> tuple[Grant, ...]:
+        """The grants of Secrets that lie in this tier and stand now."""
+        tier = self._tiers.get(whom)
+        if tier is None:
+            return ()
+        return tuple([g for part in tier.values() for g in part.values() if g.rules and not g.revoked])
 
     def allowing(
         self, account: Account, verb: str, namespace: str | None, name: str | None, at: float | None = None
@@ -268,7 +273,7 @@ class Grants:
         return _union(self._bindings.get(binding, ()))
 
     def named_accounts(self) -> frozenset[Account]:
-        """Accounts that bindings which grant Secrets name one by one, whether they exist or not."""
+        """Accounts that bindings which grant Secrets, or what leads to them, name one by one, whether they exist or not."""
         return frozenset(whom for whom in self._tiers if isinstance(whom, Account))
 
     def dangling(self) -> tuple[ObjectName, ...]:
@@ -302,17 +307,6 @@ def _role_of(binding: Binding) -> ObjectName | None:
     if binding.role_kind == "Role" and binding.name.namespace is not None:
         return ObjectName("Role", binding.name.namespace, binding.role_name)
     return None
-
-
-def _current(versions: tuple[Role, ...]) -> Role | None:
-    """The version that counts inside an aggregate: the live one, or one of an earlier snapshot."""
-    return next((each for each in reversed(versions) if each.gone_at is None or each.gone_at == math.inf), None)
-
-
-def _unfilled(versions: tuple[Role, ...]) -> Role | None:
-    """The version whose selectors count, if the role is an aggregate that nobody filled; it may be gone by now."""
-    role = _current(versions) or (versions[-1] if versions else None)
-    return role if role is not None and role.rules is None else None
 
 
 def _union(bindings: Iterable[Binding]) -> Concerned:

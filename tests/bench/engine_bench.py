@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,6 +13,8 @@ from msgspec.structs import replace
 from actors.attribution.core import Roster, attribute
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, Role, Rule, Subject
 from actors.engine.core import Engine
+from actors.engine.escalations import escalations_page
+from actors.engine.queries import BadCursor, EscalationsQuery
 from actors.evidence import (
     Account,
     GrantName,
@@ -55,7 +58,9 @@ class Generated:
             )
         for i in range(min(OPERATORS, accounts)):
             account, role = self.accounts[i], ObjectName("ClusterRole", None, f"operator-{i}")
-            self.roles.append(Role(role, (Rule(("get", "list", "watch"), ("",), ("secrets",)),)))
+            reads = Rule(("get", "list", "watch"), ("",), ("secrets",))
+            makes = Rule(("create",), ("",), ("pods", "pods/exec", "serviceaccounts/token", "secrets"))
+            self.roles.append(Role(role, (reads, makes)))
             subject = Subject("ServiceAccount", account.name, account.namespace)
             self.bindings.append(
                 Binding(ObjectName("ClusterRoleBinding", None, f"operator-{i}"), "ClusterRole", role.name, (subject,))
@@ -115,11 +120,45 @@ class Loaded:
         count = sum(len(message.evidence) for message in messages)
         return spent / count, (self.engine.touched - touched) / count
 
+    def operators_read(self, at: float, secrets: int) -> tuple[float, float, float]:
+        """(seconds, objects touched, KiB) a read: every operator gets so many Secrets, all over the cluster, one by one."""
+        before, touched, spent, count = resident_kib(), self.engine.touched, 0.0, 0
+        for account in self.cluster.accounts[:OPERATORS]:
+            pods = tuple(pod for pod in self.cluster.pods if pod.account == account)
+            roster = Roster(AccountPods(account, pods))
+            names = [(secret.namespace, secret.name) for secret in self.cluster.secrets[:secrets]]
+            for begin in range(0, len(names), 1000):
+                part = names[begin : begin + 1000]
+                observations = [self._observed(account, pods[0], name, at, namespace) for namespace, name in part]
+                message = self._tell(account, observations, roster)
+                start = time.perf_counter()
+                if not self.engine.apply_evidence(message, at + 1.0):
+                    raise RuntimeError("the engine saw a gap")
+                spent += time.perf_counter() - start
+                count += len(part)
+        return spent / count, (self.engine.touched - touched) / count, (resident_kib() - before) / count
+
+    def operators_list(self, at: float) -> tuple[float, float]:
+        """(seconds, objects touched) a read: every operator lists every Secret there is."""
+        messages = []
+        for account in self.cluster.accounts[:OPERATORS]:
+            pods = tuple(pod for pod in self.cluster.pods if pod.account == account)
+            roster = Roster(AccountPods(account, pods))
+            read = Read(account, Scope(None, None), "list", at, at, claim=PodClaim(pods[0].name, pods[0].uid))
+            observation = Observation(observation_key(read), read, at, at, 1, at + 300.0, 0.0, (), 1)
+            messages.append(self._tell(account, [observation], roster))
+        touched, start = self.engine.touched, time.perf_counter()
+        for message in messages:
+            if not self.engine.apply_evidence(message, at + 1.0):
+                raise RuntimeError("the engine saw a gap")
+        spent = time.perf_counter() - start
+        return spent / len(messages), (self.engine.touched - touched) / len(messages)
+
     @staticmethod
-    def _observed(account: Account, pod: Pod, secret: str, at: float) -> Observation:
+    def _observed(account: Account, pod: Pod, secret: str, at: float, namespace: str | None = None) -> Observation:
         read = Read(
             account,
-            Scope(account.namespace, secret),
+            Scope(namespace or account.namespace, secret),
             "get",
             at,
             at,
@@ -139,6 +178,42 @@ class Loaded:
             self.engine.apply_records([changed], now=NOW)
             self.engine.apply_records([record], now=NOW)
         return (time.perf_counter() - start) / (2 * rounds), (self.engine.touched - touched) / (2 * rounds)
+
+
+def resident_kib() -> float:
+    """What this process holds in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024
+
+
+def operators(small: Loaded, large: Loaded) -> Iterator[Measure]:
+    """A read of every Secret by every operator: what a read costs must not depend on how many there were."""
+    few, many = SMALL[3] // 4, SMALL[3] * 4
+    first = small.operators_read(NOW + 20, few)
+    rest = large.operators_read(NOW + 20, many)
+    how = f"{OPERATORS} operators get {many:,} Secrets each, against {few:,} each in the small cluster"
+    ratio = rest[0] / first[0]
+    steady = abs(rest[1] - first[1]) < 1
+    yield Measure(
+        "engine.operators_read", rest[0] * 1e6, "us", f"{how}; objects touched: {rest[1]:.3g} against {first[1]:.3g}",
+        "the small cluster", ratio, "<= 2, touched alike", ratio <= 2 and steady,
+    )  # fmt: skip
+    yield Measure("engine.operators_read_memory", rest[2], "KiB", f"a read; {how}", must="<= 10", ok=rest[2] <= 10)
+    turns = [[side.operators_list(NOW + 30 + turn) for side in (small, large)] for turn in range(5)]
+    lists = [min(column) for column in zip(*turns, strict=True)]
+    ratio = lists[1][0] / lists[0][0]
+    how = f"{OPERATORS} operators list every Secret, {LARGE[3]:,} against {SMALL[3]:,}, again and again; "
+    how += f"objects touched: {lists[1][1]:g} against {lists[0][1]:g}"
+    yield Measure(
+        "engine.operators_list", lists[1][0] * 1e6, "us", how, "the small cluster", ratio, "<= 2, touched equal",
+        ratio <= 2 and lists[0][1] == lists[1][1],
+    )  # fmt: skip
+    large.engine.tick(NOW + 40)
+    start = time.perf_counter()
+    page = escalations_page(large.engine, EscalationsQuery(), NOW + 40)
+    spent = time.perf_counter() - start
+    if isinstance(page, BadCursor):
+        raise TypeError("no page")
+    yield Measure("engine.escalations_page", spent * 1000, "ms", f"the first 100 of {page.total} escalations")
 
 
 def measures() -> Iterator[Measure]:
@@ -179,3 +254,4 @@ def measures() -> Iterator[Measure]:
             "<= 2, touched equal",
             ratio <= 2 and large_n == small_n,
         )
+    yield from operators(small, large)

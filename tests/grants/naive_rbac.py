@@ -129,6 +129,43 @@ def requirement_met(requirement: LabelRequirement, labels: dict[str, str]) -> bo
     return {"In": fits, "NotIn": not fits, "Exists": has, "DoesNotExist": not has}[requirement.operator]
 
 
+def naive_can(
+    roles: Iterable[Role],
+    bindings: Iterable[Binding],
+    account: Account,
+    verb: str,
+    what: str,
+    namespace: str | None,
+    name: str | None,
+) -> bool:
+    """Whether any request at all is allowed now; `what`: group:resource or group:resource/subresource."""
+    roles = list(roles)
+    group, _, resource = what.partition(":")
+    return any(
+        can(each, verb, group, resource, name)
+        for binding in bindings
+        for held in roles
+        if refers(binding, held)
+        and binding.gone_at is None
+        and held.gone_at is None
+        and is_subject(binding, account)
+        and is_for(binding, namespace)
+        for each in rules_of(held, roles)
+    )
+
+
+def can(each: Rule, verb: str, group: str, resource: str, name: str | None) -> bool:
+    """One rule against one request, as evaluation_helpers.go has it."""
+    _, slash, subresource = resource.partition("/")
+    verb_fits = any(entry in ("*", verb) for entry in each.verbs)
+    group_fits = any(entry in ("*", group) for entry in each.api_groups)
+    resource_fits = any(
+        entry == "*" or entry == resource or (bool(slash) and entry == f"*/{subresource}") for entry in each.resources
+    )
+    name_fits = not each.resource_names or (name or "") in each.resource_names
+    return verb_fits and group_fits and resource_fits and name_fits
+
+
 def matches(each: Rule, verb: str, name: str | None) -> bool:
     for rule_verb in each.verbs:
         for group in each.api_groups:

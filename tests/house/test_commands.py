@@ -105,6 +105,8 @@ def done(serve: ServeProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "access account": ("access", *cluster, "--account", "app/reader"),
         "access secret": ("access", *cluster, "--secret", "app/smtp"),
         "access queries": ("access", *cluster, "--queries", f("queries")),
+        "access escalations": ("access", *cluster, "--escalations"),
+        "access escalations of a secret": ("access", *cluster, "--escalations", "--secret", "app/smtp"),
         "access bad account": ("access", *cluster, "--account", "reader"),
         "access bad secret": ("access", *cluster, "--secret", "smtp"),
         "access bad queries": ("access", *cluster, "--queries", f("bad-queries")),
@@ -148,13 +150,25 @@ def protector_here(*arguments: str) -> Done:
     [
         # fine, and nothing found
         *((name, 0) for name in ("version", "audit-policy", "webhook-config", "actors table", "actors json")),
-        *((name, 0) for name in ("replay quiet", "access account", "access secret", "access queries")),
+        *(
+            (name, 0)
+            for name in ("replay quiet", "access account", "access secret", "access queries", "access escalations")
+        ),
         # a chain is corroborated
         *((name, 1) for name in ("replay json", "replay gz", "replay list", "replay jsonl", "replay table")),
         *((name, 1) for name in ("chains table", "chains json")),
         # usage, or a file or server that cannot be used
         *((name, 2) for name in ("replay no log", "replay no cluster", "replay bad cluster", "no command")),
-        *((name, 2) for name in ("access bad account", "access bad secret", "access bad queries", "access two")),
+        *(
+            (name, 2)
+            for name in (
+                "access bad account",
+                "access bad secret",
+                "access bad queries",
+                "access two",
+                "access escalations of a secret",
+            )
+        ),
         *((name, 2) for name in ("chains nobody", "webhook-config http")),
     ],
 )

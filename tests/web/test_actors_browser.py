@@ -27,7 +27,7 @@ def test_action_in_the_products_frame(width, capsys):
 
     def story(page: Any, _: Any) -> None:
         page.goto("/actors/cafe/bar/barista")
-        assert page.locator(".top nav a").all_inner_texts() == ["Chains", "Evidence", "Actors"]
+        assert page.locator(".top nav a").all_inner_texts() == ["Chains", "Escalations", "Evidence", "Actors"]
         assert page.evaluate("getComputedStyle(document.querySelector('.w-panel')).borderTopWidth") == "1px"
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
         page.locator("text=Restart…").click()

@@ -69,6 +69,10 @@ def test_it_ends_its_own_connection_at_most(kill: str, tls: bool) -> None:
         (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400),  # no path to route on
         (b"GET http://x/audit HTTP/1.1\r\nHost: x\r\n\r\n", 200),  # RFC 9112 wants the absolute form taken
         (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", 200),
+        (
+            b"hEaD / HTTP/1.1\r\nHost: x\r\n\r\n",
+            200,
+        ),  # no HEAD: methods are case-sensitive (RFC 9110, 9.1), so it has a body
         (b"\x00\x01\x02\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000 + b"\r\n\r\n", 431),
     ],

@@ -13,6 +13,7 @@ import yaml
 from trio_run import run
 
 from actors.engine.queries import LIMIT_DEFAULT, LIMIT_MAX
+from actors.grants import EDGES
 from actors.runtime import ActorSnapshot, Crash, DeadLetter, DeadLetterStatistics
 from web.answers import ANSWERS
 from web.dashboard import make_dashboard
@@ -113,6 +114,9 @@ def test_document_has_the_records(record):
         ("/api/chains/{id}", "/api/chains/c2", 200),
         ("/api/chains/{id}", "/api/chains/c4", 200),  # mounted: no grant
         ("/api/chains/{id}", "/api/chains/nope", 404),
+        ("/api/escalations", "/api/escalations", 200),
+        ("/api/escalations", "/api/escalations?edge=none", 400),
+        ("/api/escalations", "/api/escalations?cursor=x", 400),
         ("/api/secrets/{namespace}/{name}", "/api/secrets/app/db-creds", 200),
         ("/api/evidence", "/api/evidence", 200),
         ("/api/actors", "/api/actors", 200),
@@ -156,7 +160,7 @@ def test_every_path_is_described():
         str(rule).replace("<chain_id>", "<id>").replace("<path:", "{").replace("<", "{").replace(">", "}")
         for rule in rules
     }
-    pages = {"/", "/chains/{id}", "/evidence", "/static/{name}"}
+    pages = {"/", "/chains/{id}", "/escalations", "/evidence", "/static/{name}"}
     assert set(DOCUMENT["paths"]) == {path for path in real - pages if not path.startswith("/actors")}
 
 
@@ -165,4 +169,5 @@ def test_parameters_are_as_they_are_parsed():
     parameters = {name: p["schema"] for name, p in DOCUMENT["components"]["parameters"].items()}
     assert parameters["signal"]["enum"] == list(SIGNALS)
     assert parameters["exposure"]["enum"] == list(EXPOSURES)
+    assert parameters["edge"]["enum"] == list(EDGES)
     assert (parameters["limit"]["maximum"], parameters["limit"]["default"]) == (LIMIT_MAX, LIMIT_DEFAULT)

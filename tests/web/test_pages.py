@@ -22,6 +22,8 @@ PATHS = (
     "/chains/c2",
     "/chains/c3",
     "/chains/c4",
+    "/escalations",
+    "/escalations?edge=exec",
     "/evidence",
     "/actors",
     "/actors/protector/pipeline/store",

@@ -77,14 +77,23 @@ def test_tls_1_2_is_the_least(tmp_path: Path) -> None:
     assert all("GCM" in c["name"] or "CHACHA20" in c["name"] for c in server.get_ciphers())
 
 
-def test_with_a_client_ca_a_certificate_is_needed(tmp_path: Path) -> None:
-    """A client with a certificate of that CA passes, one without does not."""
+def test_with_a_client_ca_a_certificate_is_asked_for(tmp_path: Path) -> None:
+    """And not demanded: who has a token needs none (tests/web/test_client_certificates.py has those who show one)."""
     files = ensure_local_certificate(tmp_path, (), now=NOW)
     other = ensure_local_certificate(tmp_path / "other", (), now=NOW)
     server = server_context(files, client_ca=other.ca)
-    assert server.verify_mode == ssl.CERT_REQUIRED
-    with pytest.raises(ssl.SSLError, match=r"(?i)peer did not return a certificate|certificate required"):
-        _handshake(server, _client(files))
+    assert server.verify_mode == ssl.CERT_OPTIONAL
+    assert other.ca is not None
+    assert server.client_ca == other.ca.read_bytes()
+    _handshake(server, _client(files))
+
+
+def test_no_session_is_resumed(tmp_path: Path) -> None:
+    """Neither version hands out a ticket: its key would undo forward secrecy, and no API server uses one."""
+    files = ensure_local_certificate(tmp_path, (), now=NOW)
+    server = server_context(files)
+    assert server.num_tickets == 0
+    assert server.options & ssl.OP_NO_TICKET
 
 
 @pytest.mark.parametrize("broken", ["missing", "garbage", "another key"])
@@ -171,4 +180,4 @@ def test_people_need_no_client_certificate(tmp_path: Path) -> None:
     client_ca = ensure_local_certificate(tmp_path / "clients", (), now=NOW).ca
     tls = ServerTls(state_dir=tmp_path, client_ca=client_ca, now=NOW)
     modes = (tls.context().verify_mode, tls.context(with_client_ca=False).verify_mode)
-    assert modes == (ssl.CERT_REQUIRED, ssl.CERT_NONE)
+    assert modes == (ssl.CERT_OPTIONAL, ssl.CERT_NONE)

@@ -21,7 +21,7 @@ from hypercorn.utils import parse_socket_addr
 
 from web.listener.http1 import Http1
 from web.listener.http2 import Http2
-from web.listener.records import drained
+from web.listener.records import drained, released
 from web.listener.request import App
 from web.listener.setup import Setup
 from web.listener.transport import Transport
@@ -73,6 +73,8 @@ class Connection:
                     nursery.cancel_scope.deadline = trio.current_time() + self._setup.limits.request_end_s
         finally:
             await self._close()
+            if isinstance(self._stream, trio.SSLStream):
+                released(self._stream)
 
     def stop(self) -> None:
         """Ends at once if no request is in flight, else as soon as none is: what comes meanwhile, the application refuses.
@@ -126,7 +128,12 @@ class Connection:
     def _make_protocol(self, alpn: str, nursery: trio.Nursery) -> Http1 | Http2:
         sock = self._transport.socket
         is_tls = isinstance(self._stream, trio.SSLStream)
-        state = {"peer_certificate": self._stream.getpeercert()} if isinstance(self._stream, trio.SSLStream) else {}
+        state: dict[str, Any] = {}
+        if isinstance(self._stream, trio.SSLStream) and (shown := self._stream.getpeercert()):
+            state = {
+                "peer_certificate": shown,
+                "tls": self._stream.context,
+            }  # the context says which CA it was held against
         kind: Any = (
             Http2 if alpn == "h2" else Http1
         )  # Any: our application takes no wrapper's arguments, our tasks no apps

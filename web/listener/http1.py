@@ -79,7 +79,7 @@ class Http1(H11Protocol):
                 return
             elif isinstance(event, h11.Data):
                 stream = self.stream
-                await stream.handle(Body(stream_id=STREAM_ID, data=bytes(event.data)))
+                await stream.handle(Body(stream_id=STREAM_ID, data=event.data))
                 await stream.inbox.wait_room(self.config.limits.inbox_bytes)
             elif isinstance(event, h11.EndOfMessage):
                 await self.stream.handle(EndBody(stream_id=STREAM_ID))
@@ -92,7 +92,7 @@ class Http1(H11Protocol):
                 stream_id=STREAM_ID,
                 headers=headers,
                 http_version=request.http_version.decode("ascii"),
-                method=request.method.decode("ascii").upper(),
+                method=request.method.decode("ascii"),  # as it is: methods are case-sensitive (RFC 9110, 9.1)
                 raw_path=origin_form(request.target) or b"/",
                 state=self.connection_state,
             )

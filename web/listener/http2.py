@@ -24,7 +24,7 @@ from hypercorn.protocol.events import EndBody, Request
 from hypercorn.protocol.h2 import StreamBuffer
 from hypercorn.utils import filter_pseudo_headers
 
-from web.listener.frame_buffer import Frames
+from web.listener.frame_buffer import Flood, Frames
 from web.listener.http2_answers import Http2Answers
 from web.listener.request import Inbox, RequestStream, origin_form
 
@@ -32,16 +32,10 @@ __all__ = ["FRAME_BYTES", "Http2"]
 
 FRAME_BYTES: Final = 64 * 1024
 """Largest frame that we take, told to the peer: a batch is a few frames instead of dozens, each of which costs Python code."""
-CONTROL_BURST_S: Final = 10.0
-"""How many seconds' worth of control frames (Limits.resets_per_s) may come at once."""
+ENCODER_TABLE_BYTES: Final = 4096
+"""Largest table of headers that we keep for a peer's sake, however large a one it offers (RFC 7541, 4.2: the encoder chooses)."""
 _DEFAULT_WINDOW: Final = 65_535
 """The connection's window before it is widened (RFC 9113, 6.9.2)."""
-_CONTROL: Final = (
-    h2.events.StreamReset,
-    h2.events.PingReceived,
-    h2.events.RemoteSettingsChanged,
-    h2.events.PriorityUpdated,
-)
 
 
 class Http2(Http2Answers):
@@ -53,7 +47,14 @@ class Http2(Http2Answers):
         self.connection = h2.connection.H2Connection(
             config=h2.config.H2Configuration(client_side=False, header_encoding=None)
         )
-        self.connection.incoming_buffer = Frames(server=True)
+        self._frames = self.connection.incoming_buffer = Frames(
+            server=True,
+            control_per_s=limits.resets_per_s,
+            small_per_s=limits.small_frames_per_s,
+            headers_bytes=limits.headers_bytes,
+            now=trio.current_time(),
+        )
+        self.connection.decoder.max_header_list_size = limits.headers_bytes
         self.connection.local_settings = h2.settings.Settings(
             client=False,
             initial_values={
@@ -64,8 +65,6 @@ class Http2(Http2Answers):
             },
         )
         self.connection.max_inbound_frame_size = FRAME_BYTES
-        self._control_room = limits.resets_per_s * CONTROL_BURST_S
-        self._control_at = trio.current_time()
 
     @property
     def expects_more(self) -> bool:
@@ -85,8 +84,12 @@ class Http2(Http2Answers):
     async def handle(self, event: WireEvent) -> None:
         """Bytes from the peer, or the connection's end."""
         if isinstance(event, RawData):
+            self._frames.refill(trio.current_time())
             try:
                 events = self.connection.receive_data(event.data)
+            except Flood:  # h2 has said GOAWAY
+                await self._flooded()
+                return
             except h2.exceptions.ProtocolError:
                 self.config.counters.protocol_errors += 1
                 await self._flush()
@@ -104,12 +107,6 @@ class Http2(Http2Answers):
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
-            if isinstance(event, _CONTROL) and not self._control_frame_allowed():
-                self.config.counters.floods += 1
-                self.connection.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
-                await self._flush()
-                await self.send(Closed())
-                return
             if isinstance(event, h2.events.RequestReceived):
                 await self._request(event)
             elif isinstance(event, h2.events.DataReceived):
@@ -121,20 +118,25 @@ class Http2(Http2Answers):
             elif isinstance(event, h2.events.StreamReset):
                 self.config.counters.resets += 1
                 await self._abandon(event.stream_id)
+                if not event.remote_reset and not self._frames.take_control():
+                    self.connection.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+                    await self._flooded()
+                    return
             elif isinstance(event, h2.events.WindowUpdated):
                 await self._window_updated(event.stream_id)
             elif isinstance(event, h2.events.RemoteSettingsChanged):
+                encoder = self.connection.encoder
+                encoder.header_table_size = min(encoder.header_table_size, ENCODER_TABLE_BYTES)
                 if h2.settings.SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
                     await self._window_updated(None)
             elif isinstance(event, h2.events.ConnectionTerminated):
                 await self.send(Closed())
         await self._flush()
 
-    def _control_frame_allowed(self) -> bool:
-        rate, now = self.config.limits.resets_per_s, trio.current_time()
-        self._control_room = min(rate * CONTROL_BURST_S, self._control_room + (now - self._control_at) * rate) - 1
-        self._control_at = now
-        return self._control_room >= 0
+    async def _flooded(self) -> None:
+        self.config.counters.floods += 1
+        await self._flush()
+        await self.send(Closed())
 
     async def _request(self, event: h2.events.RequestReceived) -> None:
         stream_id = event.stream_id
@@ -170,7 +172,7 @@ class Http2(Http2Answers):
                 stream_id=stream_id,
                 headers=filter_pseudo_headers(headers),
                 http_version="2",
-                method=method.decode("ascii").upper(),
+                method=method.decode("ascii"),
                 raw_path=path,
                 state=self.connection_state,
             )

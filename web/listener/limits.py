@@ -33,7 +33,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     streams: int = 250
     """Requests at a time on one HTTP/2 connection, told to the peer. Over it: the connection ends, by the protocol."""
     resets_per_s: float = 100.0
-    """HTTP/2 control frames (resets, pings, settings) of one connection on average over a few seconds. Over it: GOAWAY."""
+    """HTTP/2 control frames (resets, pings, settings, …) of one connection on average over a few seconds. Over it: GOAWAY."""
+    small_frames_per_s: float = 5000.0
+    """HTTP/2 frames of requests with hardly any content (header blocks, window updates, small data), likewise. Over it: GOAWAY."""
     send_s: float = 30.0
     """For a peer to take SEND_CHUNK_BYTES. Over it: its connection is cut, counted as a slow reader."""
     linger_s: float = 2.0
@@ -49,7 +51,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     head_bytes: int = 32 * 1024
     """A request head in HTTP/1.1. Over it: 431."""
     headers_bytes: int = 64 * 1024
-    """A header list in HTTP/2, told to the peer. Over it: the connection ends, by the protocol."""
+    """A header list in HTTP/2, told to the peer, and the frames it comes in. Over it: the connection ends, by the protocol."""
     request_end_s: float = 30.0
     """How long an application may go on with a request after its connection ended. Over it: cancelled."""
     drain_s: float = 10.0
