@@ -43,10 +43,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", work, cwd=ROOT)
     (wheel,) = work.glob("*.whl")
-    venv.create(work / "env", with_pip=True, symlinks=True)
+    venv.create(work / "env", symlinks=True)
     python = work / "env" / "bin" / "python"
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
-    run(python, *pip, wheel, cwd=work)
+    pip = (sys.executable, "-m", "pip", "--python", python, "install")
+    run(*pip, "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", wheel, cwd=work)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = work / "env" / "lib" / version / "site-packages"
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
