@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     audit_addr: Address | None = None
     behavior_addr: Address | None = None
+    audit_log: Path | None = None
     dashboard_addr: Address = Address("127.0.0.1", 8080)
     ingest_token: str | None = None
     ingest_token_file: Path | None = None
@@ -197,6 +198,7 @@ def _names(text: str) -> tuple[str, ...]:
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("AUDIT_ADDR", _address, "where the API server's audit webhook posts to; unset: off", "HOST:PORT"),
     Setting("BEHAVIOR_ADDR", _address, "where runtime agents post behaviors to; unset: off", "HOST:PORT"),
+    Setting("AUDIT_LOG", Path, "the API server's audit log as a file, followed through rotation; unset: off", "FILE"),
     Setting("DASHBOARD_ADDR", _address, "dashboards, API, metrics and health", "HOST:PORT"),
     Setting("INGEST_TOKEN", _token, "the audit webhook's bearer token", "TOKEN"),
     Setting(
@@ -246,7 +248,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
 )
 
-LATER: Final = ("AUDIT_LOG", "HEARTBEAT")
+LATER: Final = ("HEARTBEAT",)
 """Settings that the design names and this version does not have: refused with a word of their own, never ignored."""
 
 _BY_ENV: Final = {setting.env: setting for setting in SETTINGS}

@@ -6,9 +6,11 @@
     cluster                   pods, owners, RBAC, Services; its model outlives it
     announcer                 the flip log
     engine                    chains and what lights them; what ended lately outlives it
+    behaviors                 reports of sensors; their window outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
+  audit-log                   follows the audit log's file, where there is one
   edge                        one_for_one   (web/edge.py) the listeners
 
 Refs name places, so that every actor gets those of its neighbours before they run.
@@ -17,12 +19,15 @@ Refs name places, so that every actor gets those of its neighbours before they r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
+from actors.auditlog import AuditLogActor
+from actors.behaviors import ActsWindow, BehaviorsActor
 from actors.cluster.actor import ClusterActor
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
@@ -44,7 +49,7 @@ PIPELINE_BACKOFF: Final = Backoff(base_s=0.05, cap_s=5.0)
 
 
 class Parts(Struct, frozen=True):
-    """What the pipeline is made of, and what outlives its actors: `journal`, `model`, `ended`."""
+    """What the pipeline is made of, and what outlives its actors: `journal`, `model`, `ended`, `acts`."""
 
     journal: Journal
     model: ClusterModel
@@ -61,6 +66,8 @@ class Parts(Struct, frozen=True):
     first_read_after_s: float = REACH_S
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
+    acts: ActsWindow = field(default_factory=ActsWindow)
+    audit_log: Path | None = None
 
 
 class Refs(Struct, frozen=True):
@@ -71,19 +78,25 @@ class Refs(Struct, frozen=True):
     store: Any
     cluster: Any
     engine: Any
+    behaviors: Any
 
 
 def refs_of(system: System) -> Refs:
     """The refs, valid before, while and after their actors run."""
     base = f"/{system.name}/{PIPELINE}"
-    return Refs(*(system.ref(f"{base}/{name}") for name in ("parser", "parser-large", "store", "cluster", "engine")))
+    return Refs(
+        *(
+            system.ref(f"{base}/{name}")
+            for name in ("parser", "parser-large", "store", "cluster", "engine", "behaviors")
+        )
+    )
 
 
 def pipeline(system: System, parts: Parts) -> SupervisorSpec:
     """The specification of the whole pipeline, for `System.start`."""
     base = f"/{system.name}/{PIPELINE}"
-    store, cluster, router, engine, announcer = (
-        system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer")
+    store, cluster, router, engine, announcer, behaviors = (
+        system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer", "behaviors")
     )
     memory_s = parts.ttl_s + MEMORY_EXTRA_S
 
@@ -99,7 +112,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             Child(
                 "engine",
                 EngineActor,
-                (cluster, router, announcer, parts.ended),
+                (cluster, router, announcer, parts.ended, behaviors),
                 {
                     "memory_s": memory_s,
                     "on_evidence": parts.on_evidence,
@@ -107,14 +120,24 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
                     "burst_secrets": parts.burst_secrets,
                 },
             ),
+            Child("behaviors", BehaviorsActor, (parts.acts, cluster, engine)),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
             Child("parser", ParserActor),
             Child("parser-large", ParserActor),
+            *_audit_log(system, parts),
         ),
         intensity=PIPELINE_INTENSITY,
         backoff=PIPELINE_BACKOFF,
     )
+
+
+def _audit_log(system: System, parts: Parts) -> tuple[Child, ...]:
+    if parts.audit_log is None:
+        return ()
+    base = f"/{system.name}/{PIPELINE}"
+    refs = system.ref(f"{base}/parser-large"), system.ref(f"{base}/store")
+    return (Child("audit-log", AuditLogActor, (parts.audit_log, *refs)),)
 
 
 def _window(parts: Parts) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import trio
 
+from actors.behaviors import ActsWindow
 from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
@@ -56,6 +57,7 @@ def run_serve(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises StartError."""
     _raise_file_limit()
     check_tokens(settings)
+    _check_audit_log(settings)
     sockets = _bind_all(settings)
     try:
         snapshots = _snapshots(settings)
@@ -97,6 +99,15 @@ def _bind_all(settings: Settings) -> dict[str, BoundSocket]:
             why = getattr(error, "strerror", None) or error
             raise StartError(f"{variable}: cannot listen on {address}: {why}") from None
     return found
+
+
+def _check_audit_log(settings: Settings) -> None:
+    """It need not be there yet, but the folder has to be, and no folder, pipe or device can be followed."""
+    path = settings.audit_log
+    if path is not None and path.exists() and not path.is_file():
+        raise StartError(f"PROTECTOR_AUDIT_LOG: {path}: is no regular file")
+    if path is not None and not path.parent.is_dir():
+        raise StartError(f"PROTECTOR_AUDIT_LOG: {path}: there is no such folder")
 
 
 def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
@@ -174,6 +185,7 @@ async def _serve(
     try:
         async with open_system("protector", stop_timeout_s=STOP_S) as system:
             refs = refs_of(system)
+            acts = ActsWindow(settings.ttl_s)
             parts = Parts(
                 journal=journal,
                 model=ClusterModel(ttl_s=settings.ttl_s),
@@ -184,13 +196,15 @@ async def _serve(
                 ttl_s=settings.ttl_s,
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
+                acts=acts,
                 expected=expected,
                 burst_secrets=settings.burst_secrets,
                 first_read_after_s=settings.first_read_after_s,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
                 on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
+                audit_log=settings.audit_log,
             )
-            edge = Edge(settings, system, refs, hub, tls, drain)
+            edge = Edge(settings, system, refs, hub, tls, drain, acts.statistics)
             await system.start(pipeline(system, parts))
             await system.start(edge.spec(sockets))
             settle_memory()

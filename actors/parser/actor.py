@@ -5,6 +5,7 @@ Two of them run: one for ordinary bodies, one for those over WHOLE_BYTES_MAX, so
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import trio
@@ -60,12 +61,14 @@ class ParserActor(Actor):
         body, received_at, peer = message.body, message.received_at, message.peer
         batch = parse_whole(body, received_at, peer)
         if batch is None and len(body) <= LOOP_BYTES_MAX and body.count(b"\n") <= LOOP_LINES_MAX:
-            batch = parse_body(body, received_at, peer)
+            batch = parse_body(body, received_at, peer, as_lines=message.as_lines)
         elif batch is None:
             self._in_thread += 1
             # Abandoned when the actor is stopped: parsing changes nothing, and the limiter is held until the thread is done.
             batch = await trio.to_thread.run_sync(
-                parse_body, body, received_at, peer, limiter=self._threads, abandon_on_cancel=True
+                partial(parse_body, body, received_at, peer, as_lines=message.as_lines),
+                limiter=self._threads,
+                abandon_on_cancel=True,
             )
         self._bodies += 1
         self._events += batch.events
