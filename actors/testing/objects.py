@@ -55,7 +55,8 @@ class Cluster:
     def put(self, item: dict[str, Any]) -> dict[str, Any]:
         """An object as Kubernetes writes it; a uid is given where it has none."""
         meta = item["metadata"]
-        meta.setdefault("uid", new_id(self._chance))
+        if "uid" not in meta:
+            meta["uid"] = new_id(self._chance)
         self.objects[_key(item)] = item
         self.version += 1
         return item

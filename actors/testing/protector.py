@@ -25,7 +25,7 @@ from actors.testing.timeline import tree_text
 from actors.testing.times import seconds
 
 if TYPE_CHECKING:
-    from actors.messages import BatchAnswer
+    from actors.messages import BatchAnswer, BehaviorsAnswer
     from actors.testing.apiserver import SenderOptions, SimulatedApiServer
 
 __all__ = ["Clock", "Protector"]
@@ -96,6 +96,11 @@ class Protector:
         if answer is None:
             raise ValueError("post what? name at least one event")
         return answer
+
+    @either
+    async def report(self, *observations: dict[str, Any], falco: bool = False) -> BehaviorsAnswer:
+        """Behaviors as a sensor reports them (docs/reference/http.md), in one report; with `falco` one Falco alert."""
+        return await self.session.report(*observations, falco=falco)
 
     @either
     async def replay(self, log: str | Path, *, as_recorded: bool = False) -> int:

@@ -18,12 +18,13 @@ import msgspec
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from actors.behaviors import ActsWindow
 from actors.cluster.model import ClusterModel
 from actors.cluster.queries import ObjectsMoved
-from actors.cluster.raw import Decoded
+from actors.cluster.raw import Decoded, Snapshot
 from actors.engine.ended import EndedRing
 from actors.engine.queries import ChainsQuery, EvidenceQuery
-from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch
+from actors.messages import BatchAnswer, BehaviorsAnswer, ParseBody, ParsedBatch, RecordBatch, TakeBehaviors
 from actors.parser import parse_body
 from actors.runtime import (
     ActorCrashed,
@@ -35,7 +36,7 @@ from actors.runtime import (
     VirtualClock,
     open_system,
 )
-from actors.store import MemoryJournal
+from actors.store import Journal
 from actors.testing.bridge import CALL_S, Bridge, Explained
 from actors.testing.faults import Faults
 from actors.testing.journal import FaultyJournal
@@ -74,7 +75,7 @@ class Posted(msgspec.Struct, frozen=True):
 class Session:
     """See the module. `seed` decides everything that is by chance in the world itself."""
 
-    def __init__(self, seed: int = 1, *, ttl_s: float = TTL_S, journal: MemoryJournal | None = None) -> None:
+    def __init__(self, seed: int = 1, *, ttl_s: float = TTL_S, journal: Journal | None = None) -> None:
         self.seed = seed
         self.ttl_s = ttl_s
         self.bare = False
@@ -84,8 +85,9 @@ class Session:
         self.clock = VirtualClock()
         self.cluster = Cluster(seed)
         self.model = ClusterModel(ttl_s=ttl_s)
-        self.journal = journal or FaultyJournal()
+        self.journal: Journal = journal or FaultyJournal()
         self.ended = EndedRing()
+        self.acts = ActsWindow(ttl_s)
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_MAX)
         self.posted: deque[Posted] = deque(maxlen=POSTED_MAX)
         self.answers: list[BatchAnswer] = []
@@ -186,13 +188,12 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _world(self) -> AsyncIterator[None]:
-        self._told = {key: (self.cluster.objects[key], record) for key, record in self.cluster.decoded().items()}
-        self._told_version = self.cluster.version
         parts = Parts(
             journal=self.journal,
             model=self.model,
-            snapshots=(self.cluster.snapshot(),),
+            snapshots=(self._snapshot(),),
             ended=self.ended,
+            acts=self.acts,
             write=self._write,
             cluster_name="test",
             ttl_s=self.ttl_s,
@@ -208,6 +209,12 @@ class Session:
                 yield
             finally:
                 self.system = None
+
+    def _snapshot(self) -> Snapshot:
+        """The cluster at the start."""
+        self._told = {key: (self.cluster.objects[key], record) for key, record in self.cluster.decoded().items()}
+        self._told_version = self.cluster.version
+        return self.cluster.snapshot()
 
     def _intercept(self, path: str, message: Any) -> None:
         self.taps.see(path, message)
@@ -275,6 +282,23 @@ class Session:
         raise Explained(
             explained(self, "a batch is taken", f"it was not in {TRIES_MAX} tries, each {RETRY_S:g} s after the other")
         )
+
+    async def report(self, *observations: Any, falco: bool = False) -> BehaviorsAnswer:
+        """Behaviors as a sensor reports them (or one Falco alert), until they are taken."""
+        await self.up()
+        body = json.dumps(observations[0] if falco else observations).encode()
+        for _ in range(TRIES_MAX):
+            try:
+                answer: BehaviorsAnswer = await self.refs.behaviors.ask(
+                    TakeBehaviors(body, falco, self.now()), timeout_s=ASK_S
+                )
+            except NO_ANSWER:
+                self.resent += 1
+                await trio.sleep(RETRY_S)
+            else:
+                await wait_all_tasks_blocked()
+                return answer
+        raise Explained(explained(self, "a report is taken", f"it was not in {TRIES_MAX} tries"))
 
     async def ask_engine(self, query: Any) -> Any:
         """An answer of the engine's, asked again while it is away."""

@@ -66,7 +66,7 @@ def _evidence(each: Any) -> str:
         "explained" if each.explained else "not explained by any grant" if each.explained is False else "not judged yet"
     )
     return (
-        f"  {account} {each.verb} {secret} x{each.count}, {state}, {each.attribution} ({pods}), {explained_by}, "
+        f"  {account} {each.verb or each.behavior.kind} {secret} x{each.count}, {state}, {each.attribution} ({pods}), {explained_by}, "
         f"lights {len(each.chains)} chains{rest}"
     )
 

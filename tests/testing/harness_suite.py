@@ -47,7 +47,18 @@ def crashes_are_borne(world: World) -> None:
         world.protector.post(world.audit.get("app/db-creds").by("app/reader-sa"))
         world.clock.advance("5s")
     world.protector.chain("app/web", "app/db-creds").is_lit()
-    names = ("store", "cluster", "announcer", "engine", "accounts", "accounts/*", "router", "parser", "parser-large")
+    names = (
+        "store",
+        "cluster",
+        "announcer",
+        "engine",
+        "behaviors",
+        "accounts",
+        "accounts/*",
+        "router",
+        "parser",
+        "parser-large",
+    )
     world.protector.assert_tree("pipeline", *(f"pipeline/{name}" for name in names))
 
 

@@ -125,7 +125,7 @@ def test_policies_that_hold_say_nothing(protector, cluster, audit):
     protector.secret("app/smtp").was_not_read()
     protector.secret("app/db-creds").was_read_only_by("app/reader-sa")
     protector.assert_tree(
-        "pipeline", *(f"pipeline/{name}" for name in ("store", "cluster", "announcer", "engine", "accounts", "router")),
+        "pipeline", *(f"pipeline/{name}" for name in ("store", "cluster", "announcer", "engine", "behaviors", "accounts", "router")),
         "pipeline/parser", "pipeline/parser-large", "pipeline/accounts/*",
     )  # fmt: skip
     protector.assert_mailboxes_bounded()
@@ -157,6 +157,19 @@ def test_every_word_of_a_request_becomes_what_the_api_server_writes(protector, c
             protector.access("app/reader-sa").shows(signal)
     assert {"exact", "gone", "shared"} <= {each.attribution for each in protector.evidence()}
     protector.assert_nothing_lost()
+
+
+def test_a_sensors_report_lights_the_mount_and_keeps_the_books(protector, cluster, clock):
+    """A file that was read, by the pod's own mount; and dark by time alone."""
+    cluster.deployment("app/jobs", account="jobs-sa", mounts="smtp", automountServiceAccountToken=False)
+    behavior = {"kind": "secret_read", "secret": "smtp"}
+    answer = protector.report({"namespace": "app", "pod": "jobs-1", "behavior": behavior})
+    assert answer.taken == 1
+    clock.advance("1s")
+    protector.chain("app/jobs", "app/smtp").is_lit()
+    protector.assert_nothing_lost()
+    clock.advance("5m")
+    protector.chain("app/jobs", "app/smtp").is_dark()
 
 
 def test_a_full_batch_watches_and_disorder_lose_nothing(protector, cluster, audit, clock):
