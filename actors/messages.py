@@ -8,7 +8,7 @@ What comes after the commit is state pulled, not events pushed: each receiver ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -70,8 +70,24 @@ class ParsedBatch(Struct, frozen=True):
     peer: str = ""
     newest_at: float | None = None
     """The newest stage time of all its items before clamping: lag and skew of the sender."""
+    heartbeats: tuple[str, ...] = ()
+    """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
     note: Note | None = None
     """Kept with the batch, in the same commit."""
+
+
+HEARTBEAT_PREFIX: Final = "protector-heartbeat-"
+"""What the name begins with of a Secret that is not there, and that protector asks for to see the denial come back."""
+HEARTBEATS_MAX: Final = 16
+"""Heartbeats that are taken from one batch; more are not ours."""
+
+
+class HeartbeatsReturned(Struct, frozen=True):
+    """From the parser to the heartbeat: these came back, with a batch of that peer."""
+
+    names: tuple[str, ...]
+    received_at: float
+    peer: str
 
 
 # --- edge -> store -----------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ class Edge:
             started_at=self._system.clock.now(),
             listeners=lambda: {name: read() for name, read in self._statistics.items()},
             lag=self.lag.statistics,
+            heartbeat=self._refs.heartbeat if settings.cluster == "kubernetes" and settings.heartbeat else None,
             acts=self._acts,
             has_cluster=settings.cluster != "none",
         )

@@ -28,6 +28,7 @@ from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
 
 if TYPE_CHECKING:
+    from actors.cluster.live.heartbeat import HeartbeatStatus
     from actors.cluster.queries import ClusterStatus
     from actors.store import StoreStatus
 
@@ -56,6 +57,7 @@ class Facts:
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
     lag: LagStatistics | None = None
+    heartbeat: HeartbeatStatus | None = None
     acts: ActsStatistics | None = None
 
 
@@ -84,6 +86,7 @@ class Metrics:
             store=await _or_none(sources.store_status()),
             engine=await _or_none(sources.engine_status()),
             cluster=await _or_none(sources.cluster_status()),
+            heartbeat=await _or_none(sources.heartbeat_status()),
             actors=await actors_of(sources.system),
             hub=sources.hub.statistics(),
             sessions=self._sessions() if self._sessions is not None else None,
@@ -113,6 +116,8 @@ class _Facts(Collector):
         yield from _process(facts)
         if facts.store is not None:
             yield from _store(facts.store, facts)
+        if facts.heartbeat is not None:
+            yield from _heartbeat(facts.heartbeat)
         if facts.engine is not None:
             yield from _engine(facts.engine)
         if facts.acts is not None:
@@ -176,6 +181,16 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     }
     yield from of_records("store", "part", parts)
     yield gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
+
+
+def _heartbeat(beat: HeartbeatStatus) -> Iterator[Metric]:
+    yield gauge(
+        "heartbeat_alive", "Whether protector's own denied requests come back.", float(beat.state.value == "alive")
+    )
+    yield counter("heartbeats_sent", "Requests for a Secret that were denied, as they should be.", beat.sent)
+    yield counter("heartbeats_returned", "Those that came back through the audit webhook.", beat.returned)
+    if beat.lag_s is not None:
+        yield gauge("heartbeat_lag_seconds", "From such a request to the arrival of its event.", beat.lag_s)
 
 
 def _engine(engine: EngineStatus) -> Iterator[Metric]:

@@ -211,6 +211,7 @@ class Graph:
         for entry in entries:
             if (entry.tokens > 0) != entry.usable:
                 self._sync_entry(entry)
+                self._changes.answers |= bool(entry.chains)
             shown = tuple(islice(entry.pods, PODS_SHOWN_MAX))
             self._changes.answers |= shown != entry.shown and bool(entry.chains)
             entry.shown = shown

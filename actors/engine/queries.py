@@ -107,6 +107,9 @@ class EntryView(Struct, frozen=True, gc=False):
     exposure: str
     exposure_reason: str
     pods: list[str]
+    usable_token: bool | None
+    """Whether any of its pods gets a token of the account; null where no account is asked (mounted). A lit chain without one was
+    used with a token from elsewhere, or before."""
 
 
 class GrantView(Struct, frozen=True, gc=False):
@@ -230,6 +233,8 @@ class ReaderView(Struct, frozen=True, gc=False):
     verbs: list[str]
     grants: list[GrantNameView]
     chains: list[str]
+    without_token: list[ObjectView]
+    """Workloads that run as the account and get no token of it: they cannot use these grants by themselves."""
 
 
 class SecretView(Struct, frozen=True, gc=False):
