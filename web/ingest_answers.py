@@ -23,6 +23,7 @@ __all__ = [
     "UNAUTHORIZED_CLOSE",
     "UNAVAILABLE",
     "Answer",
+    "head_of",
 ]
 
 
@@ -32,6 +33,12 @@ class Answer(Struct, frozen=True):
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def head_of(answer: Answer) -> tuple[bytes, bytes]:
+    """The answer in HTTP/1.1: its head without the date and the empty line, and its body."""
+    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    return b"HTTP/1.1 %d \r\n" % answer.status + b"".join(b"%s: %s\r\n" % field for field in fields), answer.body
 
 
 _RETRY: Final = ((b"retry-after", str(RETRY_AFTER_S).encode()),)

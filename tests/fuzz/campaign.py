@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -61,6 +62,9 @@ class Report:
 class Campaign:
     """One run against one target."""
 
+    PROGRESS_EVERY = 5000
+    """Cases between lines on stderr."""
+
     def __init__(self, server: Target, seed: int, goes_on: Callable[[int], bool]) -> None:
         self._server = server
         self._goes_on = goes_on
@@ -112,6 +116,8 @@ class Campaign:
         finally:
             self._in_flight.discard(number)
         self.report.cases[case.kind] += 1
+        if self.report.count % self.PROGRESS_EVERY == 0:
+            sys.stderr.write(f"{self.report.count} cases\n")
         return kept
 
     def _must(self, case: Case, is_so: bool, what: str) -> None:

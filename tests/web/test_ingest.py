@@ -19,9 +19,10 @@ from trio_run import run
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from web.audit_sink import LARGE_BODY_BYTES
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import LARGE_BODY_BYTES, Ingest, make_audit_app, make_behavior_app
+from web.ingest import Ingest, make_audit_app, make_behavior_app
 from web.listener import Limits
 
 TOKEN = "right-token"
@@ -263,6 +264,7 @@ def test_no_token_no_reading(http2: bool) -> None:
                 async with h2_client(server) as client:
                     stream = await client.open("/audit", **{"content-length": "104857600"})
                     status = (await client.answer(stream)).status
+                    nursery.cancel_scope.cancel()
             else:
                 raw = await server.connect()
                 await raw.send_all(post("/audit", length=104_857_600))

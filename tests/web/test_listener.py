@@ -254,28 +254,6 @@ async def response_bytes(stream: trio.abc.Stream) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("limits", [Limits(connections=2), Limits(connections_per_peer=2)], ids=["all", "peer"])
-def test_a_connection_over_the_cap_is_closed_at_once(limits: Limits) -> None:
-    """The third of two is closed, those before it are served, and a place that becomes free is taken."""
-
-    async def main() -> int:
-        async with served(echo, tls=False, limits=limits) as server:
-            first, second = await server.connect(), await server.connect()
-            await server.settled(lambda: server.listener.statistics().connections == 2)
-            assert await ended(await server.connect())
-            await first.send_all(post("/"))
-            assert (await response(first))[0] == 200
-            await trio.aclose_forcefully(second)
-            await server.settled(lambda: server.listener.statistics().connections == 1)
-            third = await server.connect()
-            await third.send_all(post("/"))
-            assert (await response(third))[0] == 200
-            counts = server.listener.statistics()
-            return counts.refused_full + counts.refused_peer
-
-    assert run(main, real_time=True) == 1
-
-
 def test_a_handshake_that_does_not_come_is_given_up() -> None:
     """A client that connects and says nothing to a TLS port is closed after handshake_s, others are served meanwhile."""
 

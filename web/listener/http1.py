@@ -17,6 +17,7 @@ from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 
+from web.listener.limits import Proven
 from web.listener.request import Inbox, RequestStream, origin_form
 from web.listener.setup import Setup
 
@@ -37,6 +38,8 @@ class Http1(H11Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         """What the application answers; tells the client where the connection ends with this answer."""
+        if isinstance(event, Response) and 200 <= event.status_code < 300:
+            await self.send(Proven())
         if isinstance(event, Response) and event.status_code >= 200 and self._ends_with_answer():
             headers = [(name, value) for name, value in event.headers if name.lower() != b"connection"]
             event = Response(
