@@ -24,11 +24,12 @@ NEW_EVERY = 10
 """Every so many-th batch holds new reads only, the others repeat."""
 
 
-class _Load:
+class Load:
     """What the senders saw."""
 
-    def __init__(self, server: Protector) -> None:
+    def __init__(self, server: Protector, seconds: float) -> None:
         self.server = server
+        self.seconds = seconds
         self.statuses: Counter[int] = Counter()
         self.taken_s: list[float] = []
         self.probes_s: list[float] = []
@@ -50,7 +51,7 @@ class _Load:
             trio.open_nursery() as posts,
         ):
             start = trio.current_time() + number / (SENDERS * PER_S)
-            for turn in range(int(SECONDS * PER_S)):
+            for turn in range(int(self.seconds * PER_S)):
                 await trio.sleep_until(start + turn / PER_S)
                 self._sent += 1
                 body = filled(self._fresh if self._sent % NEW_EVERY == 0 else self._repeat, self._sent)
@@ -67,7 +68,7 @@ def measures() -> Iterator[Measure]:
     """Refusals, p50 and p99 of the answer, the longest stall."""
     server = Protector(cluster(ACCOUNTS), store="sqlite:///STATE/db", plaintext=False)
     try:
-        load = _Load(server)
+        load = Load(server, SECONDS)
         trio.run(load.run)
         stall_ms = server.metric("protector_loop_lag_worst_minute_seconds") * 1000
     finally:

@@ -264,7 +264,6 @@ def test_no_token_no_reading(http2: bool) -> None:
                 async with h2_client(server) as client:
                     stream = await client.open("/audit", **{"content-length": "104857600"})
                     status = (await client.answer(stream)).status
-                    nursery.cancel_scope.cancel()
             else:
                 raw = await server.connect()
                 await raw.send_all(post("/audit", length=104_857_600))
@@ -339,6 +338,7 @@ def test_half_a_body_is_given_up(http2: bool) -> None:
                     stream = await client.open("/", **AUTHORIZED)
                     nursery.start_soon(_trickle_h2, client, stream)
                     status = (await client.answer(stream)).status
+                    nursery.cancel_scope.cancel()
             else:
                 raw = await server.connect()
                 await raw.send_all(post("/", length=1000, headers=HEAD))
