@@ -1,6 +1,6 @@
 """The edge under abuse, while a normal sender posts: wrong tokens from its own address, slow connections, connections without end.
 
-By their names alone: PROTECTOR_BENCH_EDGE=tokens, slow, connections or soak. Client and server share the machine, which is the worse case.
+By their names alone: PROTECTOR_BENCH_EDGE=tokens, slow, connections or soak. Client and server share the machine: the worse case.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def soak() -> Iterator[Measure]:
     finally:
         server.stop()
     grown = marks[-1] - marks[len(marks) // 3]
-    how = f"{SENDERS} senders of {PER_S:g} batches/s of 400 reads for {MINUTES:g} min, one batch in ten new, {OBSERVATIONS_MAX} observations; "
+    how = f"{SENDERS} senders of {PER_S:g} batches/s of 400 reads, {MINUTES:g} min, one in ten new, {OBSERVATIONS_MAX} observations; "
     how += f"MiB every {LOOK_EVERY_S:g} s: {', '.join(f'{mark / 1024:.0f}' for mark in marks)}; growth from the first third on"
     yield Measure("edge.soak.growth", grown, "KiB", how, must=f"< {GROWTH_MAX_KIB}", ok=grown < GROWTH_MAX_KIB)
     refused = sum(n for status, n in load.statuses.items() if status != 200)
