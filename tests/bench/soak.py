@@ -55,4 +55,11 @@ def soak() -> Iterator[Measure]:
     how += f"MiB every {LOOK_EVERY_S:g} s: {', '.join(f'{mark / 1024:.0f}' for mark in marks)}; growth from the first third on"
     yield Measure("edge.soak.growth", grown, "KiB", how, must=f"< {GROWTH_MAX_KIB}", ok=grown < GROWTH_MAX_KIB)
     refused = sum(n for status, n in load.statuses.items() if status != 200)
-    yield Measure("edge.soak.refused", refused, "batches", f"of {len(load.taken_s)}", must="0", ok=refused == 0)
+    yield Measure(
+        "edge.soak.refused",
+        refused,
+        "batches",
+        f"of {len(load.taken_s)}: {dict(load.statuses)}",
+        must="0",
+        ok=refused == 0,
+    )
