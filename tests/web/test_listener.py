@@ -308,6 +308,39 @@ def test_an_idle_connection_is_closed(tls: bool, make: Any, request_first: bytes
     assert run(main, real_time=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tls", [False, True], ids=["plaintext", "tls"])
+def test_a_head_that_comes_by_the_byte_is_given_up(tls: bool) -> None:
+    """The first one and a later one; idle connections live on meanwhile, also behind a body that was read to its end."""
+
+    async def drip(stream: trio.abc.Stream) -> None:
+        try:
+            for byte in b"POST / HTTP/1.1\r\nX-Long: " + b"x" * 10_000:
+                await stream.send_all(bytes([byte]))
+                await trio.sleep(0.02)  # the sender's pace is what this is about
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    async def main() -> None:
+        async with served(echo, tls=tls, limits=Limits(head_s=0.3, idle_s=60.0, drain_s=0.2)) as server:
+            idle, later, first = [await server.connect() for _ in range(3)]
+            for stream in (idle, later):
+                await stream.send_all(post("/", length=2))
+                await stream.send_all(b"xy")
+                assert (await response(stream))[0] == 200
+            for stream in (first, later):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(drip, stream)
+                    assert await ended(stream)
+                    nursery.cancel_scope.cancel()
+            await idle.send_all(post("/"))
+            assert (await response(idle))[0] == 200
+            assert server.listener.statistics().slow_heads == 2
+            assert server.listener.statistics().failures == {}
+
+    run(main, real_time=True)
+
+
 def test_an_idle_http2_connection_is_told_so() -> None:
     """GOAWAY before the close, with the last stream that was taken: a client knows what to send again."""
 

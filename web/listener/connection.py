@@ -67,6 +67,7 @@ class Connection:
         self._is_stopped = False
         self._is_idle = True
         self._is_aborted = False
+        self._is_within_head = False
         self._protocol: Http1 | Http2 | None = None
 
     async def run(self) -> None:
@@ -188,6 +189,16 @@ class Connection:
                 ):
                     return
                 await protocol.handle(RawData(bytes(data)))
+                self._bound_head(protocol)
+        if self._is_within_head and self._reading.cancelled_caught and trio.current_time() >= self._reading.deadline:
+            self._setup.counters.slow_heads += 1
+
+    def _bound_head(self, protocol: Http1 | Http2) -> None:
+        """A head that has begun has to come to its end; the bound is set once, or a byte now and then would move it."""
+        is_within, was_within = isinstance(protocol, Http1) and protocol.is_within_head, self._is_within_head
+        self._is_within_head = is_within
+        if is_within and not was_within and self._is_idle:
+            self._reading.deadline = trio.current_time() + self._setup.limits.head_s
 
     async def _is_refused(self, doorman: Doorman, data: bytes | bytearray, protocol: Http1) -> bool:
         """Whether the doorman has answered, so that the connection ends. One with a certificate is not asked."""

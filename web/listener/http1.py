@@ -54,6 +54,11 @@ class Http1(H11Protocol):
         """Whether the client may still be sending, so that a close at once could cost it the answer."""
         return self.connection.their_state not in _READ_TO_THE_END or bool(self.connection.trailing_data[0])
 
+    @property
+    def is_within_head(self) -> bool:
+        """Whether a part of the next request's head has arrived."""
+        return self.connection.their_state is h11.IDLE and bool(self.connection.trailing_data[0])
+
     async def farewell(self) -> None:
         """HTTP/1.1 has no word for it."""
 

@@ -48,7 +48,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     handshake_s: float = 10.0
     """For the TLS handshake. Over it: closed, counted."""
     idle_s: float = 120.0
-    """For a whole request head to arrive, and between requests: above the 90 s for which an API server reuses an idle connection."""
+    """Between requests, and until the first byte of one: above the 90 s for which an API server reuses an idle connection."""
+    head_s: float = 15.0
+    """For the rest of a request head in HTTP/1.1, once a part of it is there. Over it: closed, counted."""
     streams: int = 250
     """Requests at a time on one HTTP/2 connection, told to the peer. Over it: the connection ends, by the protocol."""
     resets_per_s: float = 100.0
@@ -91,6 +93,7 @@ class ListenerStatistics(Struct, frozen=True, kw_only=True):
     refused_full: int
     refused_peer: int
     evicted: int
+    slow_heads: int
     accept_errors: int
     handshake_failures: int
     protocol_errors: int
@@ -119,6 +122,7 @@ class Counters:
     refused_full: int = 0
     refused_peer: int = 0
     evicted: int = 0
+    slow_heads: int = 0
     accept_errors: int = 0
     handshake_failures: int = 0
     protocol_errors: int = 0
