@@ -54,8 +54,12 @@ class AuditSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str) -> Answer:
-        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing."""
+    async def take(self, body: bytes, peer: str, credential: str) -> Answer:
+        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing.
+
+        `credential`: the name of the sender's, for the log.
+        """
+        sender = {"peer": peer, "credential": credential}
         until = trio.current_time() + ANSWER_S
         parser = self._parser_large if len(body) > LARGE_BODY_BYTES else self._parser
         try:
@@ -63,16 +67,16 @@ class AuditSink:
                 ParseBody(body=body, received_at=self._now(), peer=peer), timeout_s=ANSWER_S
             )
             if parsed.error is not None:
-                self._report(parsed, len(body), peer)
+                self._report(parsed, len(body), sender)
             left_s = max(0.001, until - trio.current_time())
             answer: BatchAnswer | StoreUnavailable = await self._store.ask(RecordBatch(batch=parsed), timeout_s=left_s)
         except (
             UNANSWERED
         ) as error:  # the batch may be stored all the same: the sender comes again, and it is a duplicate
-            log.warning("a batch was not taken", peer=peer, size=len(body), why=type(error).__name__)
+            log.warning("a batch was not taken", **sender, size=len(body), why=type(error).__name__)
             return UNAVAILABLE
         if isinstance(answer, StoreUnavailable):
-            log.warning("a batch was not stored", peer=peer, size=len(body), why=answer.why)
+            log.warning("a batch was not stored", **sender, size=len(body), why=answer.why)
             return UNAVAILABLE
         found: dict[str, Any] = {
             "events": answer.events,
@@ -85,13 +89,13 @@ class AuditSink:
             found["error"] = error_text
         return Answer(200, msgspec.json.encode(found))
 
-    def _report(self, parsed: ParsedBatch, size: int, peer: str) -> None:
+    def _report(self, parsed: ParsedBatch, size: int, sender: dict[str, str]) -> None:
         """Once for each body, by its hash and never by its content."""
         self.count += 1
         if self._unusable is not None:
-            self._unusable(parsed.digest.hex(), size, peer, parsed.error or "")
+            self._unusable(parsed.digest.hex(), size, sender["peer"], parsed.error or "")
         if (at := trio.current_time()) - self._logged_at < LOG_EVERY_S:
             self._unlogged += 1
             return
-        log.warning("a body is not all events", peer=peer, size=size, error=parsed.error, unlogged=self._unlogged)
+        log.warning("a body is not all events", **sender, size=size, error=parsed.error, unlogged=self._unlogged)
         self._logged_at, self._unlogged = at, 0

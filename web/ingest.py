@@ -50,6 +50,7 @@ BEHAVIOR_PATHS: Final = frozenset({"/", "/behavior"})
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Take = Callable[[bytes, str, str], Awaitable[Answer]]
 
 
 class IngestSettings(Protocol):
@@ -78,7 +79,7 @@ class IngestStatistics(Struct, frozen=True, kw_only=True):
 
 
 class Ingest:
-    """The ASGI application of one ingest listener. `take(body, peer)` answers a whole body; None: nothing is taken yet."""
+    """The ASGI application of one ingest listener. `take(body, peer, credential)` answers a whole body; None: nothing is taken yet."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Ingest:
         guard: Guard,
         settings: IngestSettings,
         draining: Callable[[], bool],
-        take: Callable[[bytes, str], Awaitable[Answer]] | None,
+        take: Take | None,
         unusable: Callable[[], int],
         certificates: ClientCertificates | None = None,
     ) -> None:
@@ -156,11 +157,9 @@ class Ingest:
             await trio.sleep(verdict.wait_s)
         if self._take is None:
             return NO_BEHAVIORS
-        return await self._read_and_take(scope, receive, peer, self._take)
+        return await self._read_and_take(scope, receive, (peer, verdict.credential), self._take)
 
-    async def _read_and_take(
-        self, scope: Any, receive: Receive, peer: str, take: Callable[[bytes, str], Awaitable[Answer]]
-    ) -> Answer | None:
+    async def _read_and_take(self, scope: Any, receive: Receive, sender: tuple[str, str], take: Take) -> Answer | None:
         body_max = self._settings.max_body_bytes
         if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
             return TOO_LARGE
@@ -173,7 +172,7 @@ class Ingest:
             if bound.cancelled_caught:
                 return TOO_SLOW
             self._taken_bytes += body.count
-            return await take(body.whole(), peer)
+            return await take(body.whole(), *sender)
         finally:
             body.release()
 

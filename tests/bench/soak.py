@@ -59,7 +59,7 @@ def soak() -> Iterator[Measure]:
         "edge.soak.refused",
         refused,
         "batches",
-        f"of {len(load.taken_s)}: {dict(load.statuses)}",
+        f"of {len(load.taken_s)}: {dict(load.statuses)}, {load.left_out} left out",
         must="0",
         ok=refused == 0,
     )
