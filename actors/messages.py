@@ -2,16 +2,28 @@
 
 POST -> ParseBody -> RecordBatch (committed, then published) -> AccountsChanged -> Refresh -> Follow
 -> AccountChanges (-> PodsOf) -> EvidenceChanged -> the engine -> ChainFlipped, ReadUnexplained -> subscribers.
+Beside it TakeBehaviors -> PodsNamed -> ActsMoved -> ActsSince -> the engine.
 What comes after the commit is state pulled, not events pushed: each receiver can lose a message and ask again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, Attribution, Evidence, Observation, ObservationKey, Read, Signal, Workload
+from actors.evidence import (
+    Account,
+    Act,
+    ActKey,
+    Attribution,
+    Evidence,
+    Observation,
+    ObservationKey,
+    Read,
+    Signal,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from actors.cluster.records import Pod, Record, RecordKey
@@ -33,6 +45,16 @@ class ParseBody(Struct, frozen=True):
     body: bytes
     received_at: float
     peer: str = ""
+    as_lines: bool = False
+    """It is known to be JSON lines."""
+
+
+class Note(Struct, frozen=True, gc=False):
+    """Something small that a source wants back after a restart, such as its place in a file: `value` as of the last batch that had one
+    of this name, committed with that batch or not at all."""
+
+    name: str
+    value: bytes
 
 
 class ParsedBatch(Struct, frozen=True):
@@ -48,6 +70,24 @@ class ParsedBatch(Struct, frozen=True):
     peer: str = ""
     newest_at: float | None = None
     """The newest stage time of all its items before clamping: lag and skew of the sender."""
+    heartbeats: tuple[str, ...] = ()
+    """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
+    note: Note | None = None
+    """Kept with the batch, in the same commit."""
+
+
+HEARTBEAT_PREFIX: Final = "protector-heartbeat-"
+"""What the name begins with of a Secret that is not there, and that protector asks for to see the denial come back."""
+HEARTBEATS_MAX: Final = 16
+"""Heartbeats that are taken from one batch; more are not ours."""
+
+
+class HeartbeatsReturned(Struct, frozen=True):
+    """From the parser to the heartbeat: these came back, with a batch of that peer."""
+
+    names: tuple[str, ...]
+    received_at: float
+    peer: str
 
 
 # --- edge -> store -----------------------------------------------------------------------------------------------
@@ -74,6 +114,13 @@ class StoreUnavailable(Struct, frozen=True):
     """The commit failed and left nothing behind; the sender should come again."""
 
     why: str
+
+
+class NoteOf(Struct, frozen=True):
+    """Asked of the store by a source at its start: the value of its note. Answer: bytes, None where there never was
+    one, or StoreUnavailable while a batch with such a note is being written: ask again."""
+
+    name: str
 
 
 # --- store -> router -> the account's actor ------------------------------------------------------------------------
@@ -143,6 +190,21 @@ class AccountPods(Struct, frozen=True):
     pods: tuple[Pod, ...]
 
 
+class PodsNamed(Struct, frozen=True):
+    """Asked of the cluster by the behaviors: these pods, by uid and by (namespace, name). Answer: FoundPods."""
+
+    uids: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+
+
+class FoundPods(Struct, frozen=True):
+    """The pods in the order of the question, remembered ones too; None where there is none."""
+
+    uids: tuple[Pod | None, ...]
+    names: tuple[Pod | None, ...]
+    synced: bool
+
+
 class PodsChanged(Struct, frozen=True):
     """From the cluster to the router: pods of these accounts came, changed or went. Conflated."""
 
@@ -203,6 +265,51 @@ class EvidenceComplete(Struct, frozen=True):
     accounts: tuple[Account, ...]
 
 
+# --- edge -> behaviors -> engine -----------------------------------------------------------------------------------------
+
+
+class TakeBehaviors(Struct, frozen=True):
+    """Asked by the edge: take what this body reports. Answer: BehaviorsAnswer."""
+
+    body: bytes
+    falco: bool
+    """One Falco alert, instead of an array of observations."""
+    received_at: float
+
+
+class BehaviorsAnswer(Struct, frozen=True, omit_defaults=False):
+    """The answer to one report. `events` = `taken` and dropped ones; `reads`: of mounted Secrets; `new`: not in the window before."""
+
+    events: int
+    taken: int
+    reads: int
+    new: int
+    dropped: dict[str, int]
+    error: str | None = None
+
+
+class ActsMoved(Struct, frozen=True):
+    """From the behaviors to the engine: there is something to ask for. Conflated."""
+
+
+class ActsSince(Struct, frozen=True):
+    """Asked of the behaviors by the engine: what changed since; 0 at first. Answer: ActsChanges."""
+
+    version: int
+
+
+class ActsChanges(Struct, frozen=True):
+    """Acts as they are now, in the order of their last change; `ended`: those that had to make room while they were live."""
+
+    version: int
+    full: bool
+    """A first part of everything: forget what you had."""
+    acts: tuple[Act, ...]
+    ended: tuple[ActKey, ...] = ()
+    more: bool = False
+    """Ask again from `version`."""
+
+
 # --- engine -> subscribers -------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +320,8 @@ class Flip(Struct, frozen=True):
     event: Literal["chain.corroborated", "chain.expired", "read.unexplained"]
     chain: str | None
     workload: Workload | None
-    service_account: Account
+    service_account: Account | None
+    """None: a mounted chain has none."""
     secret: str
     attribution: Attribution | None
     corroboration: Literal["proven", "possible"] | None
@@ -221,6 +329,8 @@ class Flip(Struct, frozen=True):
     signals: tuple[Signal, ...] = ()
     key: str = ""
     """What tells this announcement apart: the chain's id, or the unexplained observation's."""
+    corroborated_by: tuple[str, ...] = ("read",)
+    """What lit the chain: `read`, `mounted_read`, `alert`, `exec`."""
 
 
 class FlipsAnnounced(Struct, frozen=True):

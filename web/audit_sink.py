@@ -16,7 +16,7 @@ from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, St
 from actors.runtime import UNANSWERED
 from web.ingest_answers import UNAVAILABLE, Answer
 
-__all__ = ["ANSWER_S", "LARGE_BODY_BYTES", "Asked", "AuditSink", "Unusable"]
+__all__ = ["ANSWER_S", "LARGE_BODY_BYTES", "LOG_EVERY_S", "Asked", "AuditSink", "Unusable"]
 
 LARGE_BODY_BYTES: Final = 1 << 20
 """Bodies over this go to a parser of their own, so that the ordinary ones do not wait behind them."""
@@ -54,7 +54,7 @@ class AuditSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str, credential: str) -> Answer:
+    async def take(self, body: bytes, peer: str, _path: str, credential: str) -> Answer:
         """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing.
 
         `credential`: the name of the sender's, for the log.

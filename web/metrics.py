@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from actors.behaviors import ActsStatistics
 from actors.engine.queries import EngineStatus
 from actors.runtime import ActorSnapshot, MailboxSnapshot
 from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
@@ -27,6 +28,7 @@ from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
 
 if TYPE_CHECKING:
+    from actors.cluster.live.heartbeat import HeartbeatStatus
     from actors.cluster.queries import ClusterStatus
     from actors.store import StoreStatus
 
@@ -55,6 +57,8 @@ class Facts:
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
     lag: LagStatistics | None = None
+    heartbeat: HeartbeatStatus | None = None
+    acts: ActsStatistics | None = None
 
 
 class Metrics:
@@ -82,11 +86,13 @@ class Metrics:
             store=await _or_none(sources.store_status()),
             engine=await _or_none(sources.engine_status()),
             cluster=await _or_none(sources.cluster_status()),
+            heartbeat=await _or_none(sources.heartbeat_status()),
             actors=await actors_of(sources.system),
             hub=sources.hub.statistics(),
             sessions=self._sessions() if self._sessions is not None else None,
             listeners=sources.listeners(),
             lag=sources.lag() if sources.lag is not None else None,
+            acts=sources.acts(),
         )
 
 
@@ -110,8 +116,12 @@ class _Facts(Collector):
         yield from _process(facts)
         if facts.store is not None:
             yield from _store(facts.store, facts)
+        if facts.heartbeat is not None:
+            yield from _heartbeat(facts.heartbeat)
         if facts.engine is not None:
             yield from _engine(facts.engine)
+        if facts.acts is not None:
+            yield from _acts(facts.acts)
         if facts.cluster is not None:
             yield from _cluster(facts.cluster)
         yield from _actors(facts.actors)
@@ -173,6 +183,16 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     yield gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
 
 
+def _heartbeat(beat: HeartbeatStatus) -> Iterator[Metric]:
+    yield gauge(
+        "heartbeat_alive", "Whether protector's own denied requests come back.", float(beat.state.value == "alive")
+    )
+    yield counter("heartbeats_sent", "Requests for a Secret that were denied, as they should be.", beat.sent)
+    yield counter("heartbeats_returned", "Those that came back through the audit webhook.", beat.returned)
+    if beat.lag_s is not None:
+        yield gauge("heartbeat_lag_seconds", "From such a request to the arrival of its event.", beat.lag_s)
+
+
 def _engine(engine: EngineStatus) -> Iterator[Metric]:
     yield gauge(
         "ready", "Whether the cluster is in sync and all evidence was told since the start.", float(engine.ready)
@@ -191,6 +211,23 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
         "model_disagreements", "Reads whose grant the API server named otherwise than the model.", engine.disagreements
     )
     yield counter("engine_touched_objects", "Objects that the engine's work touched.", engine.touched)
+
+
+def _acts(acts: ActsStatistics) -> Iterator[Metric]:
+    yield gauge("acts", "Behaviors of known pods in the window, as sensors reported them.", acts.acts)
+    yield gauge("acts_capacity", "How many the window holds.", acts.capacity)
+    yield counter("acts_new", "Behaviors that were not in the window.", acts.new)
+    yield counter("acts_evicted", "Live behaviors that had to make room.", acts.evicted)
+    yield counter("behavior_reports", "Bodies of sensors.", acts.bodies)
+    yield counter("behavior_reports_unusable", "Bodies of sensors that could not be read.", acts.unusable)
+    taken = CounterMetricFamily("protector_behaviors_taken", "Behaviors taken, by kind.", labels=["kind"])
+    for kind, count in sorted(acts.taken_by_kind.items()):
+        taken.add_metric([kind], count)
+    yield taken
+    dropped = CounterMetricFamily("protector_behaviors_dropped", "Behaviors dropped, by reason.", labels=["reason"])
+    for reason, items in bounded(acts.dropped.items()):
+        dropped.add_metric([reason], items)
+    yield dropped
 
 
 def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:

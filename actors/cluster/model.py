@@ -41,15 +41,24 @@ class ClusterModel:
         """When the source was last known to be current (epoch seconds)."""
         self.malformed = 0
         self.unknown: Counter[str] = Counter()
-        self._memory = Memory(ttl_s + MEMORY_EXTRA_S, epoch)
+        self.memory_s = ttl_s + MEMORY_EXTRA_S
+        """How long what is gone is remembered."""
+        self._memory = Memory(self.memory_s, epoch)
         self._pods: dict[str, RawPod] = {}
         self._pods_of_account: dict[Account, dict[str, None]] = {}
         self._pods_of_owner: dict[str, dict[str, None]] = {}
+        self._restored: set[str] = set()
+        """Pods of which only the joined record is known."""
+        self._pods_named: dict[tuple[str, str], dict[str, None]] = {}
         self._owners: dict[str, Owner] = {}
         self._owner_counts: Counter[str] = Counter()
         self._routes: dict[ObjectName, RawRoute] = {}
         self._gateways: dict[tuple[str, str], Gateway] = {}
         self._routes_of_gateway: dict[tuple[str, str], dict[ObjectName, None]] = {}
+
+    def __len__(self) -> int:
+        """Keys of which something is held."""
+        return len(self._memory)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -57,6 +66,16 @@ class ClusterModel:
         """The pods of the account, the remembered ones too."""
         uids = self._pods_of_account.get(account, ())
         return tuple(each for uid in uids for each in self._memory.versions(uid) if isinstance(each, Pod))
+
+    def pod(self, uid: str) -> Pod | None:
+        """The pod of this uid, if it is there or remembered."""
+        versions = self._memory.versions(uid) if uid in self._pods else ()
+        return versions[-1] if versions and isinstance(versions[-1], Pod) else None
+
+    def pod_named(self, namespace: str, name: str) -> Pod | None:
+        """The live pod of this name; else the one remembered that came last."""
+        found = [pod for uid in self._pods_named.get((namespace, name), ()) if (pod := self.pod(uid)) is not None]
+        return next((pod for pod in found if pod.gone_at is None), found[-1] if found else None)
 
     def accounts(self) -> tuple[Account, ...]:
         """The accounts that have pods here."""
@@ -140,6 +159,36 @@ class ClusterModel:
                 self._memory.bury(decoded.key, now)
         return self._clean()
 
+    def remove_unseen(self, kind: str, seen: set[str | ObjectName], now: float) -> set[Account]:
+        """A whole list of the kind held `seen` (see `identity`) and nothing else: the rest of it has gone."""
+        changed: set[Account] = set()
+        for key in self._memory.live_keys(kind):
+            if key not in seen:
+                if isinstance(key, str):
+                    changed.add(self._pods[key].pod.account)
+                self._memory.bury(key, now)
+        for uid in [uid for uid, owner in self._owners.items() if owner.kind == kind and uid not in seen]:
+            del self._owners[uid]
+            self._owner_counts[kind] -= 1
+        if kind == "Gateway":
+            for place in [each for each in self._gateways if ObjectName(kind, *each) not in seen]:
+                del self._gateways[place]
+                self._rejoin_routes(place)
+        return changed | self._clean()
+
+    def restore(self, records: Sequence[Record]) -> set[Account]:
+        """Hold what an earlier process knew, before any source has spoken; pods stay folded as they were until they are named."""
+        self._memory.restore(records)
+        changed: set[Account] = set()
+        for record in records:
+            if isinstance(record, Pod):
+                self._pods[record.uid] = RawPod(msgspec.structs.replace(record, gone_at=None))
+                self._pods_of_account.setdefault(record.account, {})[record.uid] = None
+                self._pods_named.setdefault((record.namespace, record.name), {})[record.uid] = None
+                self._restored.add(record.uid)
+                changed.add(record.account)
+        return changed
+
     def expire(self, now: float) -> set[Account]:
         """Forget what has been gone for long enough."""
         self._memory.expire(now)
@@ -201,7 +250,9 @@ class ClusterModel:
             changed.add(known.pod.account)
             self._unlink_pod(known)
         self._pods[uid] = raw
+        self._restored.discard(uid)
         self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
+        self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
@@ -232,7 +283,11 @@ class ClusterModel:
         changed: set[Account] = set()
         for uid in uids:
             raw = self._pods[uid]
-            if self._memory.live(uid) is not None and self._memory.hold(self._joined_pod(raw, raw)):
+            if (
+                uid not in self._restored
+                and self._memory.live(uid) is not None
+                and self._memory.hold(self._joined_pod(raw, raw))
+            ):
                 changed.add(raw.pod.account)
         return changed
 
@@ -248,6 +303,7 @@ class ClusterModel:
 
     def _unlink_pod(self, raw: RawPod) -> None:
         _discard(self._pods_of_account, raw.pod.account, raw.pod.uid)
+        _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
             _discard(self._pods_of_owner, _owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
 
@@ -257,8 +313,9 @@ class ClusterModel:
         live = self._memory.live(record.key)
         if live is None:
             is_new = not self._memory.versions(record.key)
-            first = record.valid_from if is_new else now
-            self._memory.hold(msgspec.structs.replace(record, valid_from=first if since is None else since))
+            first = record.valid_from if is_new or record.valid_from > 0.0 else now
+            dated = since is None or record.valid_from > 0.0  # the source says since when it is there
+            self._memory.hold(msgspec.structs.replace(record, valid_from=first if dated else since))
         elif _says(live) == _says(record):
             assert isinstance(live, (Role, Binding))  # noqa: S101 - a key has records of one type
             self._memory.hold(msgspec.structs.replace(record, valid_from=live.valid_from))
@@ -273,9 +330,11 @@ class ClusterModel:
         self._join_route(raw)
 
     def _join_route(self, raw: RawRoute) -> None:
-        found = (self._gateways.get(each) for each in raw.gateways)
-        addresses = dict.fromkeys(address for each in found if each is not None for address in each.addresses)
-        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses)))
+        known = [gateway for each in raw.gateways if (gateway := self._gateways.get(each)) is not None]
+        found = [gateway for gateway in known if gateway.addresses]
+        addresses = dict.fromkeys(address for gateway in found for address in gateway.addresses)
+        through = ", ".join(f"Gateway {gateway.namespace}/{gateway.name}" for gateway in found)
+        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses), through=through))
 
     def _rejoin_routes(self, gateway: tuple[str, str]) -> None:
         for key in self._routes_of_gateway.get(gateway, ()):
@@ -293,6 +352,7 @@ class ClusterModel:
         for key in self._memory.take_forgotten():
             if isinstance(key, str):
                 raw = self._pods.pop(key)
+                self._restored.discard(key)
                 self._unlink_pod(raw)
                 changed.add(raw.pod.account)
             else:
@@ -322,6 +382,19 @@ def _says(record: Record) -> tuple[object, ...]:
             return (record.role_kind, record.role_name, record.subjects)
         case _:
             return (record,)
+
+
+def identity(decoded: Decoded) -> str | ObjectName:
+    """What tells the object apart from others of its kind: of pods and owners the uid, else kind, namespace and name."""
+    match decoded:
+        case Gateway():
+            return ObjectName("Gateway", decoded.namespace, decoded.name)
+        case Owner():
+            return decoded.key
+        case _:
+            key = _key_of(decoded)
+            assert key is not None  # noqa: S101 - the others are the two above
+            return key
 
 
 def _key_of(decoded: Decoded) -> RecordKey | None:

@@ -124,7 +124,13 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
     return EscalationView(
         id=blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest(),
         entry=EntryView(
-            workload.kind, workload.namespace, workload.name, exposure.level, exposure.reason, list(entry.shown)
+            workload.kind,
+            workload.namespace,
+            workload.name,
+            exposure.level,
+            exposure.reason,
+            list(entry.shown),
+            entry.tokens > 0,
         ),
         service_account=own,
         reach="escalation",

@@ -107,6 +107,9 @@ class EntryView(Struct, frozen=True, gc=False):
     exposure: str
     exposure_reason: str
     pods: list[str]
+    usable_token: bool | None
+    """Whether any of its pods gets a token of the account; null where no account is asked (mounted). A lit chain without one was
+    used with a token from elsewhere, or before."""
 
 
 class GrantView(Struct, frozen=True, gc=False):
@@ -134,12 +137,21 @@ class SecretStateView(Struct, frozen=True, gc=False):
     expires_at: str | None
 
 
-class BehaviorView(Struct, frozen=True, gc=False):
-    """The behavior as runtime agents would write it."""
+class BehaviorView(Struct, frozen=True, gc=False, omit_defaults=True):
+    """The behavior as runtime agents would write it: `source` is left out of a mounted read, and whatever its kind does not have."""
 
     kind: str
-    secret: str
-    source: str
+    secret: str | None = None
+    source: str | None = None
+    rule: str | None = None
+    path: str | None = None
+    peer: str | None = None
+    internet: bool | None = None
+    name: str | None = None
+    from_uid: int | None = None
+    to_uid: int | None = None
+    summary: str = ""
+    """For people; not on the wire of agents."""
 
 
 class EvidenceView(Struct, frozen=True, gc=False):
@@ -148,7 +160,8 @@ class EvidenceView(Struct, frozen=True, gc=False):
     service_account: NameView
     secret: NameView
     behavior: BehaviorView
-    verb: str
+    verb: str | None
+    """None: no request to the API server, a sensor reported it."""
     attribution: str
     workloads: list[ObjectView]
     pods: list[str]
@@ -220,6 +233,8 @@ class ReaderView(Struct, frozen=True, gc=False):
     verbs: list[str]
     grants: list[GrantNameView]
     chains: list[str]
+    without_token: list[ObjectView]
+    """Workloads that run as the account and get no token of it: they cannot use these grants by themselves."""
 
 
 class SecretView(Struct, frozen=True, gc=False):

@@ -21,7 +21,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.evidence import Read
-from actors.messages import ParsedBatch
+from actors.messages import HEARTBEAT_PREFIX, HEARTBEATS_MAX, ParsedBatch
 from actors.parser.reads import at_of, plain_read_of, read_of
 from actors.parser.rule import Drop, ends_watch, is_borrowed, judge
 from actors.parser.scan import Cursor, ScanError, Why, skip_space, spans_without
@@ -46,11 +46,12 @@ _BOM = b"\xef\xbb\xbf"  # some editors and shells put it before UTF-8
 class _Tally:
     """What was found so far."""
 
-    __slots__ = ("dropped", "events", "newest_at", "reads", "received_at")
+    __slots__ = ("dropped", "events", "heartbeats", "newest_at", "reads", "received_at")
 
     def __init__(self, received_at: float) -> None:
         self.received_at = received_at
         self.reads: list[Read] = []
+        self.heartbeats: list[str] = []
         self.dropped: dict[str, int] = {}
         self.events = 0
         self.newest_at: float | None = None
@@ -84,14 +85,22 @@ class _Tally:
             self.drop(reason)
             if reason is Drop.IMPERSONATED and is_borrowed(item):
                 reads.append(read_of(item, received_at, staged_at, borrowed=True))
+            elif reason is Drop.DENIED:
+                self._denied(item)
             elif ends_watch(item, reason):
                 borrowed = item.impersonated_user is not None
                 reads.append(replace(read_of(item, received_at, staged_at, borrowed=borrowed), ends_only=True))
         self.newest_at = max(newest, at_of(newest_plain) or 0.0) or None
 
+    def _denied(self, item: Item) -> None:
+        name = item.object_ref.name if item.object_ref is not None else None
+        if name is not None and name.startswith(HEARTBEAT_PREFIX) and len(self.heartbeats) < HEARTBEATS_MAX:
+            self.heartbeats.append(name)
+
     def add_all(self, other: _Tally) -> None:
         """Count what another tally found."""
         self.reads += other.reads
+        self.heartbeats = (self.heartbeats + other.heartbeats)[:HEARTBEATS_MAX]
         for reason, n in other.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + n
         self.events += other.events
@@ -143,7 +152,10 @@ def parse_whole(body: bytes, received_at: float, peer: str = "") -> ParsedBatch 
 
 def _batch_of(body: bytes, peer: str, tally: _Tally, error: str | None) -> ParsedBatch:
     digest, reads = hashlib.sha256(body).digest(), tuple(tally.reads)
-    return ParsedBatch(digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at)
+    beats = tuple(tally.heartbeats)
+    return ParsedBatch(
+        digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at, beats
+    )
 
 
 def _take_view(view: Body, tally: _Tally) -> str | None:

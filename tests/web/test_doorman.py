@@ -11,7 +11,8 @@ from trio_run import run
 
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import Ingest, make_behavior_app
+from web.ingest import BEHAVIOR_PATHS, Ingest
+from web.ingest_answers import UNAVAILABLE, Answer
 
 RIGHT, WRONG = "Authorization: Bearer right\r\n", "Authorization: Bearer wrong\r\n"
 
@@ -25,7 +26,11 @@ def app_of(is_draining: Callable[[], bool] = lambda: False) -> tuple[Guard, Inge
     """An application whose right answer is 503: what is asked here is who gets as far as that."""
     tokens = Tokens(inline="right", listener="test", setting="TEST")
     guard = Guard(tokens, rate_per_s=1000.0, burst=1000, max_body_bytes=1000)
-    return guard, make_behavior_app(guard, _Settings(), is_draining)
+
+    async def take(_body: bytes, _peer: str, _path: str, _credential: str) -> Answer:
+        return UNAVAILABLE
+
+    return guard, Ingest(BEHAVIOR_PATHS, guard, _Settings(), is_draining, take, lambda: 0)
 
 
 CLIENT = ("10.0.0.1", 5)
