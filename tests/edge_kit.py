@@ -308,8 +308,9 @@ async def h2_client(
         try:
             yield client
         finally:
+            with trio.CancelScope(shield=True):  # or its being cancelled would take the place of what a test has raised
+                await trio.aclose_forcefully(stream)
             nursery.cancel_scope.cancel()
-            await trio.aclose_forcefully(stream)
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
