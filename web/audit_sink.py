@@ -14,7 +14,7 @@ import trio
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import UNANSWERED
-from web.ingest_answers import UNAVAILABLE, Answer
+from web.ingest_answers import UNAVAILABLE, Answer, Sender
 
 __all__ = ["ANSWER_S", "LARGE_BODY_BYTES", "LOG_EVERY_S", "Asked", "AuditSink", "Unusable"]
 
@@ -54,12 +54,9 @@ class AuditSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str, _path: str, credential: str) -> Answer:
-        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing.
-
-        `credential`: the name of the sender's, for the log.
-        """
-        sender = {"peer": peer, "credential": credential}
+    async def take(self, body: bytes, sent_by: Sender) -> Answer:
+        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing."""
+        peer, sender = sent_by.peer, {"peer": sent_by.peer, "credential": sent_by.credential}
         until = trio.current_time() + ANSWER_S
         parser = self._parser_large if len(body) > LARGE_BODY_BYTES else self._parser
         try:

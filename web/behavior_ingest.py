@@ -16,7 +16,7 @@ from actors.runtime import UNANSWERED
 from web.audit_sink import ANSWER_S, LOG_EVERY_S, Asked
 from web.guard import Guard
 from web.ingest import BEHAVIOR_PATHS, Ingest, IngestSettings
-from web.ingest_answers import UNAVAILABLE, Answer
+from web.ingest_answers import UNAVAILABLE, Answer, Sender
 
 __all__ = ["BEHAVIOR_BODY_BYTES_MAX", "FALCO_PATH", "make_behavior_app"]
 
@@ -45,14 +45,19 @@ class _BehaviorSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str, path: str, credential: str) -> Answer:
+    async def take(self, body: bytes, sender: Sender) -> Answer:
         """200 with what was taken and dropped, or 503: then the sender may come again, a repeat is the same acts once more."""
-        sender = {"peer": peer, "credential": credential}
-        message = TakeBehaviors(body, path == FALCO_PATH, self._now())
+        message = TakeBehaviors(body, sender.path == FALCO_PATH, self._now())
         try:
             answer: BehaviorsAnswer = await self._behaviors.ask(message, timeout_s=ANSWER_S)
         except UNANSWERED as error:
-            log.warning("a report of behaviors was not taken", **sender, size=len(body), why=type(error).__name__)
+            log.warning(
+                "a report of behaviors was not taken",
+                peer=sender.peer,
+                credential=sender.credential,
+                size=len(body),
+                why=type(error).__name__,
+            )
             return UNAVAILABLE
         found = msgspec.to_builtins(answer)
         if answer.error is None:
@@ -61,13 +66,20 @@ class _BehaviorSink:
             self._report(answer.error, len(body), sender)
         return Answer(200, msgspec.json.encode(found))
 
-    def _report(self, error: str, size: int, sender: dict[str, str]) -> None:
+    def _report(self, error: str, size: int, sender: Sender) -> None:
         """Never by content."""
         self.count += 1
         if (at := trio.current_time()) - self._logged_at < LOG_EVERY_S:
             self._unlogged += 1
             return
-        log.warning("a report of behaviors cannot be read", **sender, size=size, error=error, unlogged=self._unlogged)
+        log.warning(
+            "a report of behaviors cannot be read",
+            peer=sender.peer,
+            credential=sender.credential,
+            size=size,
+            error=error,
+            unlogged=self._unlogged,
+        )
         self._logged_at, self._unlogged = at, 0
 
 

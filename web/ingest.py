@@ -32,6 +32,7 @@ from web.ingest_answers import (
     UNAUTHORIZED,
     UNAUTHORIZED_CLOSE,
     Answer,
+    Sender,
 )
 
 __all__ = [
@@ -48,7 +49,7 @@ BEHAVIOR_PATHS: Final = frozenset({"/", "/behavior"})
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-Take = Callable[[bytes, str, str, str], Awaitable[Answer]]
+Take = Callable[[bytes, Sender], Awaitable[Answer]]
 
 
 class IngestSettings(Protocol):
@@ -77,7 +78,7 @@ class IngestStatistics(Struct, frozen=True, kw_only=True):
 
 
 class Ingest:
-    """The ASGI application of one ingest listener. `take(body, peer, path, credential)` answers a whole body."""
+    """The ASGI application of one ingest listener. `take(body, sender)` answers a whole body."""
 
     def __init__(
         self,
@@ -153,9 +154,9 @@ class Ingest:
             return OVER_RATE
         if verdict.wait_s > 0.0:
             await trio.sleep(verdict.wait_s)
-        return await self._read_and_take(scope, receive, peer, verdict.credential)
+        return await self._read_and_take(scope, receive, Sender(peer, verdict.credential, scope["path"]))
 
-    async def _read_and_take(self, scope: Any, receive: Receive, peer: str, credential: str) -> Answer | None:
+    async def _read_and_take(self, scope: Any, receive: Receive, sender: Sender) -> Answer | None:
         body_max = self._settings.max_body_bytes
         if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
             return TOO_LARGE
@@ -168,7 +169,7 @@ class Ingest:
             if bound.cancelled_caught:
                 return TOO_SLOW
             self._taken_bytes += body.count
-            return await self._take(body.whole(), peer, scope["path"], credential)
+            return await self._take(body.whole(), sender)
         finally:
             body.release()
 

@@ -22,8 +22,17 @@ __all__ = [
     "UNAUTHORIZED_CLOSE",
     "UNAVAILABLE",
     "Answer",
+    "Sender",
     "head_of",
 ]
+
+
+class Sender(Struct, frozen=True):
+    """Who sent a body, and where to. `credential`: the name of the token or certificate, for the log."""
+
+    peer: str
+    credential: str
+    path: str
 
 
 class Answer(Struct, frozen=True):

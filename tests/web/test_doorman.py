@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trio
 from edge_kit import Served, post, response, served
 from trio_run import run
 
+from actors.runtime import ActorDead
+from web.behavior_ingest import make_behavior_app
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import BEHAVIOR_PATHS, Ingest
-from web.ingest_answers import UNAVAILABLE, Answer
+from web.ingest import Ingest
 
 RIGHT, WRONG = "Authorization: Bearer right\r\n", "Authorization: Bearer wrong\r\n"
 
@@ -22,15 +24,16 @@ class _Settings:
     body_timeout_s = 5.0
 
 
+class _Gone:
+    async def ask(self, message: Any, *, timeout_s: float) -> Any:
+        raise ActorDead("gone")
+
+
 def app_of(is_draining: Callable[[], bool] = lambda: False) -> tuple[Guard, Ingest]:
     """An application whose right answer is 503: what is asked here is who gets as far as that."""
     tokens = Tokens(inline="right", listener="test", setting="TEST")
     guard = Guard(tokens, rate_per_s=1000.0, burst=1000, max_body_bytes=1000)
-
-    async def take(_body: bytes, _peer: str, _path: str, _credential: str) -> Answer:
-        return UNAVAILABLE
-
-    return guard, Ingest(BEHAVIOR_PATHS, guard, _Settings(), is_draining, take, lambda: 0)
+    return guard, make_behavior_app(_Gone(), guard, _Settings(), is_draining, now=lambda: 0.0)
 
 
 CLIENT = ("10.0.0.1", 5)
