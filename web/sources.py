@@ -15,6 +15,7 @@ from msgspec import Struct
 from actors.behaviors import ActsStatistics, ActsWindow
 from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatStatus
 from actors.cluster.queries import ClusterStatusQuery
+from actors.engine.escalation_views import EscalationPage
 from actors.engine.queries import (
     BadCursor,
     ChainPage,
@@ -23,7 +24,6 @@ from actors.engine.queries import (
     ChainView,
     EngineStatus,
     EngineStatusQuery,
-    EscalationPage,
     EscalationsQuery,
     EvidencePage,
     EvidenceQuery,
