@@ -22,7 +22,7 @@ from actors.engine.queries import EngineStatus
 from actors.runtime import ActorSnapshot, MailboxSnapshot
 from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
 from web.events import HubStatistics
-from web.families import WORD, bounded, counter, gauge, of_records
+from web.families import WORD, bounded, counter, gauge, of_counts, of_records
 from web.lag import LagStatistics
 from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
@@ -347,3 +347,5 @@ def _faces(facts: Facts) -> Iterator[Metric]:
         yield counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
         yield counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
     yield from of_records("listener", "listener", facts.listeners)
+    yield of_counts("listener", "listener", "admitted", "credential", facts.listeners)
+    yield of_counts("listener", "listener", "answers", "status", facts.listeners)
