@@ -1,0 +1,3 @@
+"""The team's own service."""
+
+GREETING = "hello"
