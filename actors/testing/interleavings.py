@@ -7,7 +7,7 @@ Each run has a world of its own and takes its tasks' turns in an order that the 
 give the same steps: where it does not, the test depends on something besides the schedule, and no replay can be trusted.
 
 The minimal deviation: Trio shuffles each batch of tasks that may run together; a failing run had some hundreds of such
-shuffles. By halving, those are left out which are not needed for the failure, until (within a bound) each one left is: the turns that must
+shuffles. By halving, those are left out which the failure does not need, until (within a bound) it needs each: the turns that must
 be out of order for it to happen. Counterparts: actors.runtime.schedules (the seeded run), plugin.py, hosting.py.
 """
 

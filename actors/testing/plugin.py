@@ -9,6 +9,8 @@ Counterparts: session.py, protector.py, probes.py. The fixtures are described in
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,9 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """The markers."""
+    config.addinivalue_line("markers", "protector(seed=1, ttl_s=300): the world of protector's fixtures in this test")
     config.addinivalue_line(
-        "markers", "protector(seed=1, ttl_s=300): the world of the fixture `protector` in this test"
+        "markers", "protector_schedules(n): run under n seeded interleavings; written as @schedules(n)"
     )
 
 
@@ -80,28 +83,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def ours() -> None:
-    """Raise pytest.UsageError in one line when `actors` is somebody else's."""
+def hidden_by() -> str | None:
+    """In one line, who hides our package `actors`; None where nobody does."""
     try:
         import actors.testing.session  # noqa: F401, PLC0415 - the point of this plugin
-    except ImportError as error:
-        import sys  # noqa: PLC0415 - as above
-
+    except ModuleNotFoundError as error:
         found = sys.modules.get("actors")
-        where = next(iter(getattr(found, "__path__", None) or [getattr(found, "__file__", "nowhere")]))
-        if found is not None and not hasattr(found, "__protector__"):
-            raise pytest.UsageError(
-                f"kube-protector's fixtures need its package `actors`, but {where} hides it: rename that folder, or run `pytest` "
-                "instead of `python -m pytest` (which puts the current folder first on the path)"
-            ) from None
-        raise pytest.UsageError(f"kube-protector cannot be imported: {error}") from None
+        where = next(iter(getattr(found, "__path__", ())), getattr(found, "__file__", None))
+        if where is None or os.path.exists(os.path.join(where, "testing", "plugin.py")):  # noqa: PTH110, PTH118 - pathlib would be an import
+            return f"kube-protector cannot be imported: {error}"
+        return (
+            f"{where} hides kube-protector's package `actors`, which its fixtures need: rename that folder, or run the tests that use "
+            "them from a folder in which it cannot be imported"
+        )
+    return None
 
 
 @pytest.fixture
 def protector_session(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The world behind the other fixtures; no stable interface."""
     __tracebackhide__ = True
-    ours()
+    if (why := hidden_by()) is not None:
+        pytest.fail(why, pytrace=False)
     from actors.testing.hosting import hosted  # noqa: PLC0415 - see the module
 
     with hosted(request) as session:

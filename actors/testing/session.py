@@ -36,11 +36,12 @@ from actors.runtime import (
     open_system,
 )
 from actors.store import MemoryJournal
-from actors.testing.bridge import CALL_S, Bridge
+from actors.testing.bridge import CALL_S, Bridge, Explained
 from actors.testing.faults import Faults
 from actors.testing.journal import FaultyJournal
 from actors.testing.objects import Cluster
 from actors.testing.taps import Taps
+from actors.testing.timeline import explained
 from actors.tree import Parts, Refs, pipeline, refs_of
 
 __all__ = ["Posted", "Session", "WrongClock"]
@@ -271,7 +272,9 @@ class Session:
                     return answer
                 self.resent += 1
                 await trio.sleep(RETRY_S)
-        raise AssertionError(f"a batch was not taken in {TRIES_MAX} tries, each {RETRY_S:g} s after the other")
+        raise Explained(
+            explained(self, "a batch is taken", f"it was not in {TRIES_MAX} tries, each {RETRY_S:g} s after the other")
+        )
 
     async def ask_engine(self, query: Any) -> Any:
         """An answer of the engine's, asked again while it is away."""
@@ -281,7 +284,7 @@ class Session:
                 return await self.refs.engine.ask(query, timeout_s=ASK_S)
             except NO_ANSWER:
                 await trio.sleep(RETRY_S)
-        raise AssertionError(f"the engine gave no answer in {TRIES_MAX} tries")
+        raise Explained(explained(self, "the engine answers", f"it gave no answer in {TRIES_MAX} tries"))
 
     async def chains(self, **filters: Any) -> list[Any]:
         """Every chain that the filters of ChainsQuery let through."""

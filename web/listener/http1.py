@@ -79,7 +79,7 @@ class Http1(H11Protocol):
                 return
             elif isinstance(event, h11.Data):
                 stream = self.stream
-                await stream.handle(Body(stream_id=STREAM_ID, data=bytes(event.data)))
+                await stream.handle(Body(stream_id=STREAM_ID, data=event.data))
                 await stream.inbox.wait_room(self.config.limits.inbox_bytes)
             elif isinstance(event, h11.EndOfMessage):
                 await self.stream.handle(EndBody(stream_id=STREAM_ID))

@@ -52,17 +52,20 @@ class Inbox:
         self._counters = counters
         self._taken = taken
         self._wanted = wanted
-        self._data = bytearray()
+        self._parts: list[bytes | bytearray] = []
+        """As they came: a body is half a megabyte, and each time that it is copied shows."""
+        self._size = 0
         self._weight = 0
         self._is_complete = self._is_told = self._is_gone = self._is_finished = False
         self._arrived = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
-    def put(self, data: bytes, weight: int) -> bool:
+    def put(self, data: bytes | bytearray, weight: int) -> bool:
         """Takes a part of the body in; False where nobody wants it any more."""
         if self._is_finished or self._is_gone:
             return False
-        self._data += data
+        self._parts.append(data)
+        self._size += len(data)
         self._weight += weight
         self._counters.unread_bytes += weight
         self._arrived.unpark_all()
@@ -70,7 +73,7 @@ class Inbox:
 
     async def wait_room(self, bound: int) -> None:
         """Waits until less than `bound` bytes are here, or nobody wants any."""
-        while len(self._data) >= bound and not (self._is_finished or self._is_gone):
+        while self._size >= bound and not (self._is_finished or self._is_gone):
             await self._room.park()
 
     def complete(self) -> None:
@@ -89,7 +92,7 @@ class Inbox:
         self._is_finished = True
         weight, self._weight = self._weight, 0
         self._counters.unread_bytes -= weight
-        self._data = bytearray()
+        self._parts, self._size = [], 0
         self._arrived.unpark_all()
         self._room.unpark_all()
         if self._taken is not None and weight:
@@ -102,9 +105,9 @@ class Inbox:
             await wanted()
         while True:
             is_whole = self._is_complete and not self._is_told
-            if is_whole or (self._data and not self._is_gone):
-                body = bytes(self._data)
-                self._data.clear()
+            if is_whole or (self._size and not self._is_gone):
+                body = b"".join(self._parts)
+                self._parts, self._size = [], 0
                 weight, self._weight = self._weight, 0
                 self._counters.unread_bytes -= weight
                 self._is_told = self._is_complete
