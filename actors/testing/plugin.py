@@ -49,11 +49,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     import sys  # noqa: PLC0415 - only where something failed
     from pathlib import Path  # noqa: PLC0415 - as above
 
-    homes = {Path(__file__).parent, Path(__file__).parents[2]}  # by itself in a wheel, in its package in a working copy
     for name in ("actors", "web"):
         theirs = config.rootpath / name
         ours_at = [Path(path) for path in getattr(sys.modules.get(name), "__path__", ())]
-        if theirs not in ours_at and any(path.parent in homes for path in ours_at) and any(theirs.glob("*.py")):
+        if (
+            theirs not in ours_at
+            and any((path.parent / "actors/testing/plugin.py").is_file() for path in ours_at)
+            and any(theirs.glob("*.py"))
+        ):
             terminalreporter.write_line(
                 f"{theirs} is hidden by kube-protector's package {name} ({ours_at[0]}): put the folder above yours first on the path, "
                 'as pythonpath = ["."] in the settings of pytest does'

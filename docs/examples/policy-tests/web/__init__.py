@@ -1,3 +1,0 @@
-"""The team's own service."""
-
-GREETING = "hello"
