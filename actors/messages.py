@@ -2,6 +2,7 @@
 
 POST -> ParseBody -> RecordBatch (committed, then published) -> AccountsChanged -> Refresh -> Follow
 -> AccountChanges (-> PodsOf) -> EvidenceChanged -> the engine -> ChainFlipped, ReadUnexplained -> subscribers.
+Beside it TakeBehaviors -> PodsNamed -> ActsMoved -> ActsSince -> the engine.
 What comes after the commit is state pulled, not events pushed: each receiver can lose a message and ask again.
 """
 
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
-from actors.evidence import Account, Attribution, Evidence, Observation, ObservationKey, Read, Signal, Workload
+from actors.evidence import (
+    Account,
+    Act,
+    ActKey,
+    Attribution,
+    Evidence,
+    Observation,
+    ObservationKey,
+    Read,
+    Signal,
+    Workload,
+)
 
 if TYPE_CHECKING:
     from actors.cluster.records import Pod, Record, RecordKey
@@ -143,6 +155,21 @@ class AccountPods(Struct, frozen=True):
     pods: tuple[Pod, ...]
 
 
+class PodsNamed(Struct, frozen=True):
+    """Asked of the cluster by the behaviors: these pods, by uid and by (namespace, name). Answer: FoundPods."""
+
+    uids: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+
+
+class FoundPods(Struct, frozen=True):
+    """The pods in the order of the question, remembered ones too; None where there is none."""
+
+    uids: tuple[Pod | None, ...]
+    names: tuple[Pod | None, ...]
+    synced: bool
+
+
 class PodsChanged(Struct, frozen=True):
     """From the cluster to the router: pods of these accounts came, changed or went. Conflated."""
 
@@ -203,6 +230,51 @@ class EvidenceComplete(Struct, frozen=True):
     accounts: tuple[Account, ...]
 
 
+# --- edge -> behaviors -> engine -----------------------------------------------------------------------------------------
+
+
+class TakeBehaviors(Struct, frozen=True):
+    """Asked by the edge: take what this body reports. Answer: BehaviorsAnswer."""
+
+    body: bytes
+    falco: bool
+    """One Falco alert, instead of an array of observations."""
+    received_at: float
+
+
+class BehaviorsAnswer(Struct, frozen=True, omit_defaults=False):
+    """The answer to one report. `events` = `taken` and dropped ones; `reads`: of mounted Secrets; `new`: not in the window before."""
+
+    events: int
+    taken: int
+    reads: int
+    new: int
+    dropped: dict[str, int]
+    error: str | None = None
+
+
+class ActsMoved(Struct, frozen=True):
+    """From the behaviors to the engine: there is something to ask for. Conflated."""
+
+
+class ActsSince(Struct, frozen=True):
+    """Asked of the behaviors by the engine: what changed since; 0 at first. Answer: ActsChanges."""
+
+    version: int
+
+
+class ActsChanges(Struct, frozen=True):
+    """Acts as they are now, in the order of their last change; `ended`: those that had to make room while they were live."""
+
+    version: int
+    full: bool
+    """A first part of everything: forget what you had."""
+    acts: tuple[Act, ...]
+    ended: tuple[ActKey, ...] = ()
+    more: bool = False
+    """Ask again from `version`."""
+
+
 # --- engine -> subscribers -------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +285,8 @@ class Flip(Struct, frozen=True):
     event: Literal["chain.corroborated", "chain.expired", "read.unexplained"]
     chain: str | None
     workload: Workload | None
-    service_account: Account
+    service_account: Account | None
+    """None: a mounted chain has none."""
     secret: str
     attribution: Attribution | None
     corroboration: Literal["proven", "possible"] | None
@@ -221,6 +294,8 @@ class Flip(Struct, frozen=True):
     signals: tuple[Signal, ...] = ()
     key: str = ""
     """What tells this announcement apart: the chain's id, or the unexplained observation's."""
+    corroborated_by: tuple[str, ...] = ("read",)
+    """What lit the chain: `read`, `mounted_read`, `alert`, `exec`."""
 
 
 class FlipsAnnounced(Struct, frozen=True):

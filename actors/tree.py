@@ -6,6 +6,7 @@
     cluster                   pods, owners, RBAC, Services; its model outlives it
     announcer                 the flip log
     engine                    chains and what lights them; what ended lately outlives it
+    behaviors                 reports of sensors; their window outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
@@ -19,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
+from actors.behaviors import ActsWindow, BehaviorsActor
 from actors.cluster.actor import ClusterActor
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
@@ -44,7 +46,7 @@ PIPELINE_BACKOFF: Final = Backoff(base_s=0.05, cap_s=5.0)
 
 
 class Parts(Struct, frozen=True):
-    """What the pipeline is made of, and what outlives its actors: `journal`, `model`, `ended`."""
+    """What the pipeline is made of, and what outlives its actors: `journal`, `model`, `ended`, `acts`."""
 
     journal: Journal
     model: ClusterModel
@@ -61,6 +63,7 @@ class Parts(Struct, frozen=True):
     first_read_after_s: float = REACH_S
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
+    acts: ActsWindow = field(default_factory=ActsWindow)
 
 
 class Refs(Struct, frozen=True):
@@ -71,19 +74,25 @@ class Refs(Struct, frozen=True):
     store: Any
     cluster: Any
     engine: Any
+    behaviors: Any
 
 
 def refs_of(system: System) -> Refs:
     """The refs, valid before, while and after their actors run."""
     base = f"/{system.name}/{PIPELINE}"
-    return Refs(*(system.ref(f"{base}/{name}") for name in ("parser", "parser-large", "store", "cluster", "engine")))
+    return Refs(
+        *(
+            system.ref(f"{base}/{name}")
+            for name in ("parser", "parser-large", "store", "cluster", "engine", "behaviors")
+        )
+    )
 
 
 def pipeline(system: System, parts: Parts) -> SupervisorSpec:
     """The specification of the whole pipeline, for `System.start`."""
     base = f"/{system.name}/{PIPELINE}"
-    store, cluster, router, engine, announcer = (
-        system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer")
+    store, cluster, router, engine, announcer, behaviors = (
+        system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer", "behaviors")
     )
     memory_s = parts.ttl_s + MEMORY_EXTRA_S
 
@@ -99,7 +108,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             Child(
                 "engine",
                 EngineActor,
-                (cluster, router, announcer, parts.ended),
+                (cluster, router, announcer, parts.ended, behaviors),
                 {
                     "memory_s": memory_s,
                     "on_evidence": parts.on_evidence,
@@ -107,6 +116,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
                     "burst_secrets": parts.burst_secrets,
                 },
             ),
+            Child("behaviors", BehaviorsActor, (parts.acts, cluster, engine)),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
             Child("parser", ParserActor),

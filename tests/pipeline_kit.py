@@ -13,10 +13,11 @@ from small_cluster import ClusterFile
 from trio._core import _run as trio_run
 from trio.testing import MockClock
 
+from actors.behaviors import ActsWindow
 from actors.cluster.model import ClusterModel
 from actors.engine.ended import EndedRing
 from actors.engine.queries import ChainsQuery, EvidenceQuery
-from actors.messages import BatchAnswer, ParseBody, RecordBatch
+from actors.messages import BatchAnswer, BehaviorsAnswer, ParseBody, RecordBatch, TakeBehaviors
 from actors.runtime import (
     ActorCrashed,
     ActorDead,
@@ -66,6 +67,7 @@ class House:
         self.clock = VirtualClock()
         self.journal = journal or MemoryJournal()
         self.ended = EndedRing()
+        self.acts = ActsWindow()
         self.lines: list[dict[str, Any]] = []
         self.resent = 0
 
@@ -83,6 +85,7 @@ class House:
             model=ClusterModel(),
             snapshots=(self.cluster.snapshot(),),
             ended=self.ended,
+            acts=self.acts,
             write=self._write,
             cluster_name="test",
         )
@@ -109,6 +112,21 @@ class House:
             self.resent += 1
             await trio.sleep(RETRY_S)
         raise AssertionError(f"a batch was not taken in {TRIES_MAX} tries")
+
+    async def report(self, *observations: Any, falco: bool = False) -> BehaviorsAnswer:
+        """Reports behaviors (or one Falco alert) until they are taken; what was answered."""
+        body = json.dumps(observations[0] if falco else observations).encode()
+        for _ in range(TRIES_MAX):
+            try:
+                answer: BehaviorsAnswer = await self.refs.behaviors.ask(
+                    TakeBehaviors(body, falco, self.now()), timeout_s=20
+                )
+            except NO_ANSWER:
+                self.resent += 1
+                await trio.sleep(RETRY_S)
+            else:
+                return answer
+        raise AssertionError(f"a report was not taken in {TRIES_MAX} tries")
 
     async def _pages(self, query: Any, key: str) -> list[Any]:
         """Every page; all of them again where the actor was away in between, when it has heard everything anew."""

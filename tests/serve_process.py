@@ -248,6 +248,18 @@ class ServeProcess:
             if connection is None:
                 used.close()
 
+    def report(self, body: bytes, path: str = "/behavior", token: str | None = None) -> tuple[int, Any]:
+        """Posts to the behavior listener, where the settings have one: status and answer."""
+        port = int(self.settings["PROTECTOR_BEHAVIOR_ADDR"].rpartition(":")[2])
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE_S, context=self.tls())
+        headers = {"Authorization": f"Bearer {token or self.settings['PROTECTOR_BEHAVIOR_TOKEN']}"}
+        try:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
     def take(self, body: bytes) -> dict[str, Any]:
         """Posts a batch that must be taken; the answer."""
         status, _, answer = self.post(body)

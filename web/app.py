@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 import trio
 
+from actors.behaviors import ActsWindow
 from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
@@ -174,6 +175,7 @@ async def _serve(
     try:
         async with open_system("protector", stop_timeout_s=STOP_S) as system:
             refs = refs_of(system)
+            acts = ActsWindow(settings.ttl_s)
             parts = Parts(
                 journal=journal,
                 model=ClusterModel(ttl_s=settings.ttl_s),
@@ -184,13 +186,14 @@ async def _serve(
                 ttl_s=settings.ttl_s,
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
+                acts=acts,
                 expected=expected,
                 burst_secrets=settings.burst_secrets,
                 first_read_after_s=settings.first_read_after_s,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
                 on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
             )
-            edge = Edge(settings, system, refs, hub, tls, drain)
+            edge = Edge(settings, system, refs, hub, tls, drain, acts.statistics)
             await system.start(pipeline(system, parts))
             await system.start(edge.spec(sockets))
             settle_memory()

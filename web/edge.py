@@ -15,16 +15,18 @@ from typing import Any, Final
 import trio
 from msgspec import Struct
 
+from actors.behaviors import ActsStatistics, ActsWindow
 from actors.config import Address, Settings
 from actors.runtime import Child, DeadLetter, Intensity, Reason, SupervisorSpec, System
 from actors.tree import Refs
+from web.behavior_ingest import make_behavior_app
 from web.certificates import ClientCertificates
 from web.credentials import CredentialsError, NoTokens, Tokens
 from web.dashboard import make_dashboard
 from web.events import EventHub
 from web.gate import Access
 from web.guard import Guard
-from web.ingest import make_audit_app, make_behavior_app
+from web.ingest import make_audit_app
 from web.lag import LoopLag
 from web.listener import BoundSocket, Limits
 from web.listener.actor import STOP_TIMEOUT_S, ListenerActor
@@ -49,7 +51,14 @@ class Edge:
     """The listeners and what they share."""
 
     def __init__(
-        self, settings: Settings, system: System, refs: Refs, hub: EventHub, tls: ServerTls | None, drain: trio.Event
+        self,
+        settings: Settings,
+        system: System,
+        refs: Refs,
+        hub: EventHub,
+        tls: ServerTls | None,
+        drain: trio.Event,
+        acts: Callable[[], ActsStatistics] | None = None,
     ) -> None:
         self._settings = settings
         self._system = system
@@ -57,6 +66,7 @@ class Edge:
         self._hub = hub
         self._tls = tls
         self._drain = drain
+        self._acts = acts if acts is not None else ActsWindow().statistics
         self._statistics: dict[str, Callable[[], Sequence[Struct]]] = {}
         self.lag = LoopLag()
         self.version = installed_version("kube-protector")
@@ -107,7 +117,9 @@ class Edge:
     def _behavior(self, bound: BoundSocket) -> Child:
         tokens = _tokens(self._settings, "behavior", "BEHAVIOR")
         guard = self._guard(tokens)
-        app = make_behavior_app(guard, self._settings, self._drain.is_set)
+        app = make_behavior_app(
+            self._refs.behaviors, guard, self._settings, self._drain.is_set, now=self._system.clock.now
+        )
         return self._ingest("behavior", bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
 
     def _ingest(
@@ -148,6 +160,7 @@ class Edge:
             started_at=self._system.clock.now(),
             listeners=lambda: {name: read() for name, read in self._statistics.items()},
             lag=self.lag.statistics,
+            acts=self._acts,
             has_cluster=settings.cluster != "none",
         )
         upkeep: list[Callable[[float], object]] = [] if tokens is None else [_ending_sessions(tokens, access)]

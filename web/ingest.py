@@ -1,4 +1,4 @@
-"""The ingest endpoints: POST audit batches (and, refused for now, runtime behaviors). Plain ASGI, no framework.
+"""The ingest endpoints: POST audit batches; the doors of behavior_ingest.py too. Plain ASGI, no framework.
 
 Quart's limits do not hold for a body that is read in parts, and its reader has no backpressure; so the body is read by a bounded
 reader of our own, driven by `receive()`. The order of the answers is the contract: 404, 405, 503, 401, 429, 413, 408, 200.
@@ -25,7 +25,6 @@ from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
 from web.ingest_answers import (
     DRAINING,
     FULL,
-    NO_BEHAVIORS,
     NOT_FOUND,
     NOT_POST,
     OVER_RATE,
@@ -47,7 +46,6 @@ __all__ = [
     "IngestSettings",
     "IngestStatistics",
     "make_audit_app",
-    "make_behavior_app",
 ]
 
 AUDIT_PATHS: Final = frozenset({"/", "/audit"})
@@ -99,7 +97,7 @@ class IngestStatistics(Struct, frozen=True, kw_only=True):
 
 
 class Ingest:
-    """The ASGI application of one ingest listener. `take(body, peer)` answers a whole body; None: nothing is taken yet."""
+    """The ASGI application of one ingest listener. `take(body, peer, path)` answers a whole body."""
 
     def __init__(
         self,
@@ -107,7 +105,7 @@ class Ingest:
         guard: Guard,
         settings: IngestSettings,
         draining: Callable[[], bool],
-        take: Callable[[bytes, str], Awaitable[Answer]] | None,
+        take: Callable[[bytes, str, str], Awaitable[Answer]],
         unusable: Callable[[], int],
         certificates: ClientCertificates | None = None,
     ) -> None:
@@ -170,13 +168,9 @@ class Ingest:
             return OVER_RATE
         if verdict.wait_s > 0.0:
             await trio.sleep(verdict.wait_s)
-        if self._take is None:
-            return NO_BEHAVIORS
-        return await self._read_and_take(scope, receive, peer, self._take)
+        return await self._read_and_take(scope, receive, peer)
 
-    async def _read_and_take(
-        self, scope: Any, receive: Receive, peer: str, take: Callable[[bytes, str], Awaitable[Answer]]
-    ) -> Answer | None:
+    async def _read_and_take(self, scope: Any, receive: Receive, peer: str) -> Answer | None:
         body_max = self._settings.max_body_bytes
         if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
             return TOO_LARGE
@@ -189,7 +183,7 @@ class Ingest:
             if bound.cancelled_caught:
                 return TOO_SLOW
             self._taken_bytes += body.count
-            return await take(body.whole(), peer)
+            return await self._take(body.whole(), peer, scope["path"])
         finally:
             body.release()
 
@@ -246,7 +240,7 @@ class _AuditSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str) -> Answer:
+    async def take(self, body: bytes, peer: str, _path: str) -> Answer:
         """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing."""
         until = trio.current_time() + ANSWER_S
         parser = self._parser_large if len(body) > LARGE_BODY_BYTES else self._parser
@@ -311,11 +305,6 @@ def make_audit_app(
     """
     sink = _AuditSink(parser, parser_large, store, now, unusable)
     return Ingest(AUDIT_PATHS, guard, settings, draining, sink.take, lambda: sink.count, certificates)
-
-
-def make_behavior_app(guard: Guard, settings: IngestSettings, draining: Callable[[], bool]) -> Ingest:
-    """The behavior listener's application: the same doors, and behind them an honest refusal until behaviors are taken."""
-    return Ingest(BEHAVIOR_PATHS, guard, settings, draining, None, lambda: 0)
 
 
 def _all(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

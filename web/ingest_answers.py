@@ -14,7 +14,6 @@ __all__ = [
     "FULL",
     "NOT_FOUND",
     "NOT_POST",
-    "NO_BEHAVIORS",
     "OVER_RATE",
     "STALE_CERTIFICATE",
     "TOO_LARGE",
@@ -56,5 +55,3 @@ TOO_LARGE: Final = _refusal(413, "the body is larger than this server takes")
 TOO_SLOW: Final = _refusal(408, "the body did not arrive in time")
 """In HTTP/1.1 the connection closes after it, since the body was not read to its end; in HTTP/2 its stream ends."""
 UNAVAILABLE: Final = _refusal(503, "not taken; send it again", *_RETRY)
-# A later version takes behaviors. Until then 503 and not 501: what an agent keeps and sends again is not lost.
-NO_BEHAVIORS: Final = _refusal(503, "behaviors are not taken yet", *_RETRY)

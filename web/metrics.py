@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from actors.behaviors import ActsStatistics
 from actors.engine.queries import EngineStatus
 from actors.runtime import ActorSnapshot, MailboxSnapshot
 from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
@@ -55,6 +56,7 @@ class Facts:
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
     lag: LagStatistics | None = None
+    acts: ActsStatistics | None = None
 
 
 class Metrics:
@@ -87,6 +89,7 @@ class Metrics:
             sessions=self._sessions() if self._sessions is not None else None,
             listeners=sources.listeners(),
             lag=sources.lag() if sources.lag is not None else None,
+            acts=sources.acts(),
         )
 
 
@@ -112,6 +115,8 @@ class _Facts(Collector):
             yield from _store(facts.store, facts)
         if facts.engine is not None:
             yield from _engine(facts.engine)
+        if facts.acts is not None:
+            yield from _acts(facts.acts)
         if facts.cluster is not None:
             yield from _cluster(facts.cluster)
         yield from _actors(facts.actors)
@@ -191,6 +196,23 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
         "model_disagreements", "Reads whose grant the API server named otherwise than the model.", engine.disagreements
     )
     yield counter("engine_touched_objects", "Objects that the engine's work touched.", engine.touched)
+
+
+def _acts(acts: ActsStatistics) -> Iterator[Metric]:
+    yield gauge("acts", "Behaviors of known pods in the window, as sensors reported them.", acts.acts)
+    yield gauge("acts_capacity", "How many the window holds.", acts.capacity)
+    yield counter("acts_new", "Behaviors that were not in the window.", acts.new)
+    yield counter("acts_evicted", "Live behaviors that had to make room.", acts.evicted)
+    yield counter("behavior_reports", "Bodies of sensors.", acts.bodies)
+    yield counter("behavior_reports_unusable", "Bodies of sensors that could not be read.", acts.unusable)
+    taken = CounterMetricFamily("protector_behaviors_taken", "Behaviors taken, by kind.", labels=["kind"])
+    for kind, count in sorted(acts.taken_by_kind.items()):
+        taken.add_metric([kind], count)
+    yield taken
+    dropped = CounterMetricFamily("protector_behaviors_dropped", "Behaviors dropped, by reason.", labels=["reason"])
+    for reason, items in bounded(acts.dropped.items()):
+        dropped.add_metric([reason], items)
+    yield dropped
 
 
 def _cluster(cluster: ClusterStatus) -> Iterator[Metric]:

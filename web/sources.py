@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
+from actors.behaviors import ActsStatistics, ActsWindow
 from actors.cluster.queries import ClusterStatusQuery
 from actors.engine.queries import (
     BadCursor,
@@ -131,6 +132,8 @@ class Sources:
     """The `statistics()` of each listener and its guard, by the listener's name ("audit", "behavior", "dashboard")."""
     lag: Callable[[], LagStatistics] | None = None
     """How late the event loop is."""
+    acts: Callable[[], ActsStatistics] = ActsWindow().statistics
+    """What sensors reported: the window's counts."""
     has_cluster: bool = True
     """False where no cluster is configured: then nobody waits for it to be in sync."""
 

@@ -3,7 +3,7 @@
 Options: `model` (outlives the actor: what a crash interrupts is not lost), `snapshots` (read and validated before the tree
 started; none: the cluster is unknown and never in sync), `router` and `engine` (who is told).
 Emits: PodsChanged (router), ClusterMoved (engine); both say only that there is something to ask for.
-Messages: PodsOf, ClusterSince, ClusterStatusQuery (asked); ObjectsMoved (told by a source that watches).
+Messages: PodsOf, PodsNamed, ClusterSince, ClusterStatusQuery (asked); ObjectsMoved (told by a source that watches).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from actors.cluster.model import ClusterModel
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ObjectsMoved
 from actors.cluster.raw import Snapshot
 from actors.evidence import Account
-from actors.messages import AccountPods, ClusterMoved, ClusterSince, PodsChanged, PodsOf
+from actors.messages import AccountPods, ClusterMoved, ClusterSince, FoundPods, PodsChanged, PodsNamed, PodsOf
 from actors.runtime import Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
 
 log = structlog.get_logger("protector.cluster")
@@ -66,6 +66,10 @@ class ClusterActor(Actor):
         match message:
             case PodsOf(account=account):
                 return AccountPods(account, self._model.pods_of(account))
+            case PodsNamed(uids=uids, names=names):
+                model = self._model
+                found = (tuple(map(model.pod, uids)), tuple(model.pod_named(*name) for name in names))
+                return FoundPods(*found, synced=model.synced)
             case ClusterSince(epoch=epoch, version=version):
                 return self._model.changes_since(epoch, version)
             case ClusterStatusQuery():

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from actors.cluster import views
-from actors.cluster.mounts import mounts_of
+from actors.cluster.mounts import hidden_of, mounts_of
 from actors.cluster.raw import Decoded, Gateway, Owner, RawPod, RawRoute, Skipped
 from actors.cluster.records import (
     Binding,
@@ -133,7 +133,8 @@ def _pod(_kind: str, view: views.PodView) -> RawPod:
         host_network=bool(spec.host_network),
         finished=status.phase in ("Succeeded", "Failed"),
         bound_token=projected or spec.automount_service_account_token is not False,
-        mounts=mounts_of(spec),
+        mounts=(mounts := mounts_of(spec)),
+        hidden=hidden_of(spec, mounts),
         exposure=_exposure(meta),
     )
     return RawPod(pod, _controller(meta), spec.automount_service_account_token, projected)

@@ -45,6 +45,7 @@ class ClusterModel:
         self._pods: dict[str, RawPod] = {}
         self._pods_of_account: dict[Account, dict[str, None]] = {}
         self._pods_of_owner: dict[str, dict[str, None]] = {}
+        self._pods_named: dict[tuple[str, str], dict[str, None]] = {}
         self._owners: dict[str, Owner] = {}
         self._owner_counts: Counter[str] = Counter()
         self._routes: dict[ObjectName, RawRoute] = {}
@@ -57,6 +58,16 @@ class ClusterModel:
         """The pods of the account, the remembered ones too."""
         uids = self._pods_of_account.get(account, ())
         return tuple(each for uid in uids for each in self._memory.versions(uid) if isinstance(each, Pod))
+
+    def pod(self, uid: str) -> Pod | None:
+        """The pod of this uid, if it is there or remembered."""
+        versions = self._memory.versions(uid) if uid in self._pods else ()
+        return versions[-1] if versions and isinstance(versions[-1], Pod) else None
+
+    def pod_named(self, namespace: str, name: str) -> Pod | None:
+        """The live pod of this name; else the one remembered that came last."""
+        found = [pod for uid in self._pods_named.get((namespace, name), ()) if (pod := self.pod(uid)) is not None]
+        return next((pod for pod in found if pod.gone_at is None), found[-1] if found else None)
 
     def accounts(self) -> tuple[Account, ...]:
         """The accounts that have pods here."""
@@ -202,6 +213,7 @@ class ClusterModel:
             self._unlink_pod(known)
         self._pods[uid] = raw
         self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
+        self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
@@ -248,6 +260,7 @@ class ClusterModel:
 
     def _unlink_pod(self, raw: RawPod) -> None:
         _discard(self._pods_of_account, raw.pod.account, raw.pod.uid)
+        _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
             _discard(self._pods_of_owner, _owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
 

@@ -34,6 +34,17 @@ def mounts_of(spec: PodSpec) -> tuple[MountedSecret, ...]:
     return tuple(sorted(found, key=lambda mount: -len(mount.path or "")))
 
 
+def hidden_of(spec: PodSpec, mounts: tuple[MountedSecret, ...]) -> tuple[str, ...]:
+    """Where, below the mount of a Secret's file, another volume is mounted. Mostly nowhere."""
+    secret_paths = {mount.path for mount in mounts if mount.path is not None}
+    if not secret_paths:
+        return ()
+    containers = [*(spec.containers or ()), *(spec.init_containers or ()), *(spec.ephemeral_containers or ())]
+    paths = {path for found in _mount_paths(containers).values() for path in found if path is not None}
+    others = paths - secret_paths
+    return tuple(sorted(path for path in others if any(path.startswith(f"{above}/") for above in secret_paths)))
+
+
 def _mount_paths(containers: list[Container]) -> dict[str, tuple[str | None, ...]]:
     """Where each volume is mounted, over all containers. A subPath mount's path is its mountPath: the one file."""
     paths: dict[str, dict[str | None, None]] = {}

@@ -54,6 +54,8 @@ class Pod(Struct, frozen=True, gc=False):
     exposure: str | None = None
     """The value of the annotation protector.dev/exposure."""
     gone_at: float | None = None
+    hidden: tuple[str, ...] = ()
+    """Paths below a Secret's mount where something else is mounted: a file there is none of the Secret's."""
 
     @property
     def namespace(self) -> str:

@@ -1,6 +1,6 @@
 """The engine's actor: pulls the cluster's changes, takes in the accounts' evidence, ticks, answers, and says what flipped.
 
-Messages: ClusterMoved, EvidenceChanged, EvidenceComplete, AnnounceAgain; asked: the questions of queries.py.
+Messages: ClusterMoved, EvidenceChanged, EvidenceComplete, ActsMoved, AnnounceAgain; asked: the questions of queries.py.
 Sends ResendEvidence (router) and Announce (announcer). It may crash at any time: a new incarnation pulls the cluster, lets
 the accounts send everything, and is *ready* when the cluster is in sync and it has heard every account that lives. It says
 nothing of flips before, and then everything at once. What must not start over outlives it in the EndedRing.
@@ -31,6 +31,9 @@ from actors.engine.queries import (
 )
 from actors.evidence import Account
 from actors.messages import (
+    ActsChanges,
+    ActsMoved,
+    ActsSince,
     Announce,
     AnnounceAgain,
     ClusterChanges,
@@ -96,6 +99,7 @@ class EngineActor(Actor):
         router_ref: ActorRef,
         announcer_ref: ActorRef,
         ended: EndedRing,
+        behaviors_ref: ActorRef | None = None,
         *,
         memory_s: float = MEMORY_S,
         on_evidence: NewEvidence | None = None,
@@ -106,6 +110,9 @@ class EngineActor(Actor):
         self._cluster = cluster_ref
         self._router = router_ref
         self._announcer = announcer_ref
+        self._behaviors = behaviors_ref
+        self._acts_version = 0
+        self._acts_heard = behaviors_ref is None
         self._on_evidence = on_evidence
         self._engine = Engine(ended, memory_s=memory_s, expected=expected, burst_secrets=burst_secrets)
         self._listing = Listing(self._engine)
@@ -128,11 +135,14 @@ class EngineActor(Actor):
     @classmethod
     def conflate_key(cls, message: Any) -> Hashable | None:
         """Of messages that only say "look", one is enough."""
-        return type(message) if isinstance(message, ClusterMoved | AnnounceAgain | _Tick | _AskAgain) else None
+        return (
+            type(message) if isinstance(message, ClusterMoved | ActsMoved | AnnounceAgain | _Tick | _AskAgain) else None
+        )
 
     async def on_start(self) -> None:
         """Pulls everything anew."""
         self.context.ref.tell(ClusterMoved())
+        self.context.ref.tell(ActsMoved())
         self.context.after(RESEND_AFTER_S, _AskAgain())
 
     def on_receive(self, message: Any) -> Any:
@@ -177,6 +187,8 @@ class EngineActor(Actor):
         match message:
             case ClusterMoved():
                 await self._pull()
+            case ActsMoved():
+                await self._pull_acts()
             case EvidenceComplete(accounts=accounts):
                 self._complete = True
                 self._awaited = set(accounts) - self._heard
@@ -217,6 +229,23 @@ class EngineActor(Actor):
             self._asked = True
             self._resend(None)
 
+    async def _pull_acts(self) -> None:
+        """One part of what sensors reported; the next part is asked for after the messages that wait."""
+        if self._behaviors is None:
+            return
+        try:
+            changes: ActsChanges = await self._behaviors.ask(ActsSince(self._acts_version), timeout_s=ASK_TIMEOUT_S)
+        except UNANSWERED:
+            self._unanswered += 1
+            self.context.after(RETRY_S, ActsMoved())
+            return
+        self._engine.apply_acts(changes, self.context.clock.now())
+        self._acts_version = changes.version
+        if changes.more:
+            self.context.ref.tell(ActsMoved())
+        else:
+            self._acts_heard = True
+
     def _evidence(self, message: EvidenceChanged) -> None:
         before = self._engine.lights.begun
         if not self._engine.apply_evidence(message, self.context.clock.now()):
@@ -255,7 +284,7 @@ class EngineActor(Actor):
     def _follow_up(self) -> None:
         now = self.context.clock.now()
         flips = self._engine.take_flips()
-        if not self._ready and self._synced and self._complete and not self._awaited:
+        if not self._ready and self._synced and self._complete and not self._awaited and self._acts_heard:
             self._ready = self._behind = True
             self._heard.clear()
             self._engine.heard_all(now)

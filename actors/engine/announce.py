@@ -46,12 +46,13 @@ class _Said(Struct, frozen=True, array_like=True):
 
     chain: str
     workload: Workload
-    service_account: Account
+    service_account: Account | None
     secret: str
     attribution: Attribution
     corroboration: Literal["proven", "possible"]
     exposure: str
     signals: tuple[Signal, ...]
+    corroborated_by: tuple[str, ...] = ("read",)
 
 
 class Announcements:
@@ -148,23 +149,22 @@ class Announcements:
 
     def line(self, flip: Flip) -> str:
         """The line of the flip log, without its end."""
-        return json.dumps(
-            {
-                "at": rfc3339(flip.at),
-                "event": flip.event,
-                "cluster": self._cluster_name,
-                "chain": flip.chain,
-                "workload": None if flip.workload is None else str(flip.workload),
-                "service_account": str(flip.service_account),
-                "secret": flip.secret,
-                "attribution": None if flip.attribution is None else flip.attribution.value,
-                "corroboration": flip.corroboration,
-                "exposure": flip.exposure,
-                "signals": [signal.value for signal in flip.signals],
-                **ocsf_of(flip),
-            },
-            ensure_ascii=True,
-        ).replace("\x7f", "\\u007f")
+        fields: dict[str, object] = {
+            "at": rfc3339(flip.at),
+            "event": flip.event,
+            "cluster": self._cluster_name,
+            "chain": flip.chain,
+            "workload": None if flip.workload is None else str(flip.workload),
+            "service_account": None if flip.service_account is None else str(flip.service_account),
+            "secret": flip.secret,
+            "attribution": None if flip.attribution is None else flip.attribution.value,
+            "corroboration": flip.corroboration,
+            "exposure": flip.exposure,
+            "signals": [signal.value for signal in flip.signals],
+        }
+        if flip.corroborated_by != ("read",):
+            fields["corroborated_by"] = flip.corroborated_by
+        return json.dumps(fields | ocsf_of(flip), ensure_ascii=True).replace("\x7f", "\\u007f")
 
     def statistics(self, waiting: int = 0, lost: int = 0) -> AnnouncerStatistics:
         """Counts, for pages and metrics."""
@@ -186,7 +186,7 @@ def _text_of(flip: Flip) -> str:
         raise ValueError("the flip of a chain names its workload, attribution, corroboration and exposure")
     said = _Said(
         flip.key, flip.workload, flip.service_account, flip.secret, flip.attribution, flip.corroboration,
-        flip.exposure, flip.signals,
+        flip.exposure, flip.signals, flip.corroborated_by,
     )  # fmt: skip
     return msgspec.json.encode(said).decode()
 
@@ -212,4 +212,5 @@ def _end_of(said: _Said, at: float) -> Flip:
         exposure=said.exposure,
         signals=said.signals,
         key=said.chain,
+        corroborated_by=said.corroborated_by,
     )

@@ -45,6 +45,8 @@ class Chains:
             self.know((scope.namespace, scope.name))
         peers[chain] = None
         self.dark.add(chain)
+        if node.acts is not None:
+            self._changes.unsettled[chain] = None  # what is live of its workload may light it at once
         self._changes.answers = True
         self._changes.touched += 1
         return chain

@@ -7,10 +7,11 @@ evidence whose `live_until` is infinite: then a chain is lit if it was lit at an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from actors.cluster.records import Record, RecordKey
+from actors.engine.acts import Acts
 from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
@@ -21,7 +22,7 @@ from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.lights import Lights
 from actors.engine.nodes import BURST_SECRETS
-from actors.messages import EvidenceChanged, Flip
+from actors.messages import ActsChanges, EvidenceChanged, Flip
 
 MEMORY_S: Final = 600.0
 """How long the cluster's records remember what went (design 3: the TTL and 300 s). What happened earlier is judged while it lives."""
@@ -45,6 +46,7 @@ class Engine:
         self.edges = Edges(self.graph, self.judge, self._changes)
         self.afterwards = Afterwards(self.graph, self.judge, self.ended, self._changes)
         self.lights = Lights(self.graph, self.edges, self.judge, self.afterwards, self.ended, self._changes)
+        self.acts = Acts(self.graph, self._changes, self._numbers())
 
     @property
     def revision(self) -> int:
@@ -78,9 +80,20 @@ class Engine:
         self._close(now)
         return applied
 
+    def apply_acts(self, message: ActsChanges, now: float) -> None:
+        """One part of what sensors reported."""
+        self.acts.apply(message, now)
+        self._close(now)
+
+    def _numbers(self) -> Iterator[int]:
+        while True:
+            self.ended.numbers += 1
+            yield self.ended.numbers
+
     def tick(self, now: float) -> None:
         """Looks at the clock: what has ended by now is dark."""
         self.lights.look_at_clock(now)
+        self.acts.look_at_clock(now)
         for item in self.judge.look_at_clock(now):
             self.edges.recount(item)
         self.afterwards.look_at_clock(now)
@@ -93,7 +106,7 @@ class Engine:
 
     def next_at(self) -> float | None:
         """When (epoch seconds) to tick next; None when nothing waits for time to pass."""
-        moments = (self.lights.next_at(), self.judge.next_at(), self.afterwards.next_at())
+        moments = (self.lights.next_at(), self.acts.next_at(), self.judge.next_at(), self.afterwards.next_at())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def take_flips(self) -> tuple[Flip, ...]:

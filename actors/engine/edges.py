@@ -62,7 +62,7 @@ class Edges:
         """
         account, evidence = item.account, item.evidence
         observation = evidence.observation
-        last, named = observation.last, observation.named
+        last, named = observation.last, observation.proofs
         if len(named) != 1 or last.verb == "watch" or last.borrowed or account.expected:
             return False
         edges = account.ways(last).lasting.get(evidence.workloads)
@@ -113,7 +113,7 @@ class Edges:
         for row, keys in zip(ways.rows, ways.keys, strict=True):
             in_force = row.grant.in_force(observation.last.at)
             allowed = allowed or in_force
-            end = None if in_force else named_until(observation.named, row.name)
+            end = None if in_force else named_until(observation.proofs, row.name)
             if end is not None and end <= now:
                 continue
             for key in keys:
@@ -159,7 +159,7 @@ class Edges:
     def name(self, item: Item, *, fell: bool) -> None:
         """Puts it into the light of each of its chains, with what the API server named."""
         observation = item.evidence.observation
-        named, live_until = observation.named, observation.live_until
+        named, live_until = observation.proofs, observation.live_until
         if len(named) == 1 and len(item.edges) == 1:
             self._name_one(item, named[0], live_until, fell=fell)
             return
@@ -237,7 +237,10 @@ class Edges:
                 self._changes.unsettled[chain] = None
         named, earlier = observation.named, before.named
         if named is earlier:
+            if named and (again := observation.last.named) is not None and again == named[0].grant:
+                self._prove(item.provers[0], until)
             return
+        named, earlier = observation.proofs, before.proofs
         if len(named) == 1 == len(earlier) and named[0].grant is earlier[0].grant:
             self._prove(item.provers[0], named[0].live_until)
             return

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from actors.engine.acts import acted_by, acts_of
 from actors.engine.ended import Ended
 from actors.engine.nodes import Chain, Item, Told
 from actors.evidence import Attribution, Signal
@@ -34,32 +35,48 @@ def signals_of(chain: Chain) -> tuple[Signal, ...]:
 def tell(chain: Chain, now: float) -> Told:
     """What to say of the evidence that lights the chain: its strongest attribution, and all its signals."""
     light = chain.light
-    if light is None or not light.items:
+    attributions = {held.act.attribution for held in acts_of(chain, now, TOLD_ITEMS_MAX)}
+    if light is not None:
+        newest = light.newest(TOLD_ITEMS_MAX)
+        telling = [item for item in newest if item.expected is None] or newest
+        attributions |= {item.evidence.attribution for item in telling}
+    if not attributions:
         raise ValueError("a dark chain has nothing to tell")
-    newest = light.newest(TOLD_ITEMS_MAX)
-    telling = [item for item in newest if item.expected is None] or newest
-    attributions = {item.evidence.attribution for item in telling}
     strongest = next(attribution for attribution in STRENGTHS if attribution in attributions)
-    return Told(strongest, "proven" if light.proven_until > now else "possible", signals_of(chain))
+    return Told(
+        strongest, "proven" if is_proven(chain, now) else "possible", signals_of(chain), corroborated_by(chain, now)
+    )
+
+
+def is_proven(chain: Chain, now: float) -> bool:
+    """Whether the API server named its binding in a live read; or, of a mount, its very file was seen being read."""
+    return (chain.light is not None and chain.light.proven_until > now) or "mounted_read" in acted_by(chain, now)
+
+
+def corroborated_by(chain: Chain, now: float) -> tuple[str, ...]:
+    """Why the chain is lit."""
+    by_read = chain.light is not None and chain.light.until > now
+    return (*(("read",) if by_read else ()), *acted_by(chain, now))
 
 
 def chain_flip(chain: Chain, event: Literal["chain.corroborated", "chain.expired"], at: float) -> Flip:
     """The flip of this chain; its end repeats what its beginning said."""
     told, entry = chain.told, chain.entry
-    if told is None or entry is None:
-        raise ValueError("only an rbac-granted chain that was lit flips")
+    if told is None:
+        raise ValueError("only a chain that was lit flips")
     return Flip(
         at=at,
         event=event,
         chain=chain.id,
         workload=chain.node.workload,
-        service_account=entry.account.account,
+        service_account=None if entry is None else entry.account.account,
         secret=str(chain.scope),
         attribution=told.attribution,
         corroboration=told.corroboration,
         exposure=chain.node.exposure.level,
         signals=told.signals,
         key=chain.id,
+        corroborated_by=told.corroborated_by,
     )
 
 

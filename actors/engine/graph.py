@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, RecordKey, Role, Route, Service
+from actors.engine.acts import WorkloadActs
 from actors.engine.chains import Chains
 from actors.engine.changes import Changes
 from actors.engine.escalating import Escalating
@@ -37,6 +38,8 @@ class Graph:
         self.escalating = Escalating()
         self._exposures = Exposures()
         self.workloads: dict[Workload, WorkloadNode] = {}
+        self.acts: dict[Workload, WorkloadActs] = {}
+        """Live acts, of workloads that are not known (yet) too; kept by acts.py."""
         self.accounts: dict[Account, AccountNode] = {}
         self._accounts_in: dict[str, dict[AccountNode, None]] = {}
         self._pods: dict[str, Pod] = {}
@@ -155,6 +158,7 @@ class Graph:
         node = self.workloads.get(workload)
         if node is None:
             node = self.workloads[workload] = WorkloadNode(workload)
+            node.acts = self.acts.get(workload)
         entry = node.entries.get(account)
         if entry is None:
             entry = node.entries[account] = Entry(node, self.account(account))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from actors.engine.acts import acted_until
 from actors.engine.afterwards import Afterwards
 from actors.engine.changes import Changes
 from actors.engine.edges import Edges
@@ -271,10 +272,11 @@ class Lights:
                 light.refresh(chain)
                 if light.proven_until <= now:
                     self._edges.proven_due.drop(chain)
-            lit = light is not None and light.until > now
+            acted = acted_until(chain) > now
+            lit = acted or (light is not None and light.until > now)
             if lit is not chain.lit:
                 self._graph.chains.turn(chain, lit=lit)
-            is_open = lit and light is not None and light.open > 0
+            is_open = acted or (lit and light is not None and light.open > 0)
             if is_open is not chain.open:
                 self._graph.chains.mark_open(chain, is_open=is_open)
                 self._flip(chain, now)

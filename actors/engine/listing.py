@@ -15,10 +15,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from actors.engine.acts import acted_at, acted_until
 from actors.engine.core import Engine
 from actors.engine.cuts import cut_of
 from actors.engine.exposure import RANKS
-from actors.engine.flips import signals_of
+from actors.engine.flips import is_proven, signals_of
 from actors.engine.nodes import Chain, Item
 from actors.engine.queries import (
     LIMIT_MAX,
@@ -35,13 +36,14 @@ from actors.engine.secrets import SecretName
 from actors.engine.timeline import Position, position_of
 from actors.engine.views import (
     SECRETS_SHOWN_MAX,
+    act_view,
     chain_view,
     chain_view_of_secret,
     ended_view,
     item_view,
     light_of_secret,
 )
-from actors.evidence import Account, Evidence, Signal
+from actors.evidence import Account, Act, Evidence, Signal
 
 ChainPlace = tuple[int, int, int, float, str]
 """Corroboration (0 proven, 1 possible, 2 expected only, 3 none), exposure, signals (more first), event time (newest first), id."""
@@ -191,6 +193,13 @@ class Listing:
                 for ended in self._engine.ended
                 if _evidence_passes(ended.evidence, ended.all_signals, query)
             ]
+        if query.live is not False:
+            past += [
+                (held.position, _later(act_view, held, now))
+                for held in self._engine.acts
+                if _act_passes(held.act, query)
+            ]
+        if past:
             past = sorted((row for row in past if before is None or row[0] < before), key=_position, reverse=True)
         return merge(live, past, key=_position, reverse=True)
 
@@ -215,11 +224,11 @@ class Listing:
 def place_of(chain: Chain, now: float) -> ChainPlace:
     """Where the chain stands (design 3: corroborated, exposed, signals, newest)."""
     light, rank = chain.light, chain.node.exposure.rank
-    if not chain.lit or light is None:
+    if not chain.lit:
         return (DARK, rank, 0, 0.0, chain.id)
-    proven = light.proven_until > now
-    state = EXPECTED if not chain.open else 0 if proven else 1
-    return (state, rank, -len(signals_of(chain)), -light.newest_at, chain.id)
+    newest_at = acted_at(chain) if light is None else max(light.newest_at, acted_at(chain))
+    state = EXPECTED if not chain.open else 0 if is_proven(chain, now) else 1
+    return (state, rank, -len(signals_of(chain)), -newest_at, chain.id)
 
 
 def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> tuple[ChainPlace, Collection[Signal]]:
@@ -229,8 +238,8 @@ def _place_of_secret(chain: Chain, secret: SecretName, now: float) -> tuple[Chai
     if until <= now:
         return (DARK, rank, 0, 0.0, chain.id), ()
     signals = {signal for item in items for signal in item.all_signals()}
-    newest = max(item.observation.last.at for item in items)
-    is_open = any(item.expected is None for item in items)
+    newest = max([acted_at(chain), *(item.observation.last.at for item in items)])
+    is_open = acted_until(chain) > now or any(item.expected is None for item in items)
     state = EXPECTED if not is_open else 0 if proven_until > now else 1
     return (state, rank, -len(signals), -newest, chain.id), signals
 
@@ -260,6 +269,14 @@ def _evidence_passes(evidence: Evidence, signals: Callable[[], Iterable[str]], q
     if query.secret is not None and not last.scope.covers(*query.secret):
         return False
     return query.signal is None or query.signal in signals()
+
+
+def _act_passes(act: Act, query: EvidenceQuery) -> bool:
+    if query.signal is not None or query.namespace not in (None, act.account.namespace):
+        return False
+    if query.account not in (None, (act.account.namespace, act.account.name)):
+        return False
+    return query.secret in (None, (act.account.namespace, act.secret))
 
 
 def _behind(rows: list[tuple[ChainPlace, Chain]], after: ChainPlace | None) -> Iterator[tuple[ChainPlace, Chain]]:

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from sortedcontainers import SortedDict
 
+from actors.engine.acts import WorkloadActs
 from actors.engine.expected import Entry as ExpectedEntry
 from actors.engine.exposure import UNEXPOSED, Exposure, PodShape
 from actors.engine.light import Light
@@ -74,10 +75,14 @@ class Ways(msgspec.Struct, frozen=True):
 class WorkloadNode:
     """A workload with what its pods add up to. `exposure` is kept by the graph."""
 
-    __slots__ = ("entries", "exposure", "live_shapes", "mounted", "mounts", "past_shapes", "pods", "shown", "workload")
+    __slots__ = (
+        "acts", "entries", "exposure", "live_shapes", "mounted", "mounts", "past_shapes", "pods", "shown", "workload",
+    )  # fmt: skip
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
+        self.acts: WorkloadActs | None = None
+        """What sensors reported of it, while anything is live."""
         self.entries: dict[Account, Entry] = {}
         self.pods: SortedDict[str, int] = SortedDict()
         """Names of live, unfinished pods."""
@@ -317,6 +322,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     attribution: Attribution
     corroboration: Literal["proven", "possible"]
     signals: tuple[Signal, ...]
+    corroborated_by: tuple[str, ...] = ("read",)
 
 
 NO_EDGES: Final[EdgesOf] = {}
@@ -370,7 +376,9 @@ class Item:
     def proven_in(self, chain: Chain) -> float:
         """Until when a read of it is live in which the API server named this chain's binding and role; 0.0 for none."""
         grant = chain.grant_name
-        return max((named.live_until for named in self.evidence.observation.named if named.grant == grant), default=0.0)
+        return max(
+            (named.live_until for named in self.evidence.observation.proofs if named.grant == grant), default=0.0
+        )
 
     @property
     def observation(self) -> Observation:

@@ -23,6 +23,10 @@ TITLES: Final = {
     "chain.expired": "A workload no longer reads Secrets",
     "read.unexplained": "A read of Secrets that no known grant covers",
 }
+ACTED_TITLES: Final = {
+    "chain.corroborated": "A sensor reported a workload that reaches Secrets",
+    "chain.expired": "What a sensor reported of a workload that reaches Secrets has ended",
+}
 ATTACKS: Final = [{"technique": {"uid": "T1552", "name": "Unsecured Credentials"}, "version": "16"}]
 
 
@@ -47,7 +51,21 @@ def ocsf_of(flip: Flip) -> dict[str, Any]:
         "status_id": RESOLVED if ended else NEW,
         "confidence_id": CONFIDENCE_MEDIUM if flip.corroboration == "possible" else CONFIDENCE_HIGH,
         "metadata": {"version": VERSION, "product": PRODUCT, "profiles": []},
-        "finding_info": {"uid": flip.key, "title": TITLES[flip.event], "attacks": ATTACKS},
-        "evidences": [{"actor": {"user": {"name": flip.service_account.username}}}],
+        "finding_info": {"uid": flip.key, "title": _title(flip), "attacks": ATTACKS},
+        "evidences": [{"actor": _actor(flip)}],
         "resources": [{"type": "Secret", "name": flip.secret}],
     }
+
+
+def _title(flip: Flip) -> str:
+    """Without a read, in words of its own: a workload that a sensor raised an alert about need not have read anything."""
+    by = flip.corroborated_by
+    if flip.chain is None or "read" in by or "mounted_read" in by:
+        return TITLES[flip.event]
+    return ACTED_TITLES[flip.event]
+
+
+def _actor(flip: Flip) -> dict[str, Any]:
+    if flip.service_account is not None:
+        return {"user": {"name": flip.service_account.username}}
+    return {"app_name": str(flip.workload)}

@@ -134,12 +134,21 @@ class SecretStateView(Struct, frozen=True, gc=False):
     expires_at: str | None
 
 
-class BehaviorView(Struct, frozen=True, gc=False):
-    """The behavior as runtime agents would write it."""
+class BehaviorView(Struct, frozen=True, gc=False, omit_defaults=True):
+    """The behavior as runtime agents would write it: `source` is left out of a mounted read, and whatever its kind does not have."""
 
     kind: str
-    secret: str
-    source: str
+    secret: str | None = None
+    source: str | None = None
+    rule: str | None = None
+    path: str | None = None
+    peer: str | None = None
+    internet: bool | None = None
+    name: str | None = None
+    from_uid: int | None = None
+    to_uid: int | None = None
+    summary: str = ""
+    """For people; not on the wire of agents."""
 
 
 class EvidenceView(Struct, frozen=True, gc=False):
@@ -148,7 +157,8 @@ class EvidenceView(Struct, frozen=True, gc=False):
     service_account: NameView
     secret: NameView
     behavior: BehaviorView
-    verb: str
+    verb: str | None
+    """None: no request to the API server, a sensor reported it."""
     attribution: str
     workloads: list[ObjectView]
     pods: list[str]

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
+from actors.engine.acts import Held, acted_by, acted_until, acts_of, lights
 from actors.engine.chains import Chains
 from actors.engine.ended import Ended
+from actors.engine.flips import corroborated_by, is_proven
 from actors.engine.nodes import Chain, Item
 from actors.engine.queries import (
     BehaviorView,
@@ -26,6 +29,7 @@ from actors.engine.queries import (
     SecretStateView,
 )
 from actors.engine.secrets import SecretName
+from actors.engine.timeline import position_of
 from actors.evidence import Evidence, ObjectName, Scope, Signal, Workload
 from actors.evidence.times import rfc3339
 
@@ -94,24 +98,55 @@ def _evidence_view(
     )
 
 
+def act_view(held: Held, now: float, chains: Iterable[Chain] = ()) -> EvidenceView:
+    """What a sensor reported, in the shape of evidence: no verb, no address, no grant. `chains`: lit ones that it lights."""
+    act = held.act
+    wire = msgspec.to_builtins(act.behavior)
+    return EvidenceView(
+        service_account=NameView(act.account.namespace, act.account.name),
+        secret=NameView(act.account.namespace if act.secret is not None else None, act.secret),
+        behavior=BehaviorView(**wire, summary=act.behavior.summary),
+        verb=None,
+        attribution=act.attribution.value,
+        workloads=[object_view(act.workload)],
+        pods=[act.pod],
+        observed_at=rfc3339(act.observed_at),
+        first_seen=rfc3339(act.first_seen),
+        count=act.count,
+        live=act.live_until > now,
+        held_open=False,
+        expires_at=rfc3339(act.live_until),
+        source_ip=None,
+        user_agent=act.sensor,
+        credential_id=None,
+        audit_id="",
+        granted_by=[],
+        explained=None,
+        signals=[],
+        chains=sorted(chain.id for chain in chains if chain.lit and lights(act, chain)),
+    )
+
+
 def chain_view(chain: Chain, chains: Chains, now: float, secrets_max: int = SECRETS_SHOWN_MAX) -> ChainView:
     """A chain with everything that lights it, and the first of the Secrets in its scope."""
     light = chain.light
-    until = light.until if light is not None else 0.0
-    proven = light is not None and light.proven_until > now
-    newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and until > now else []
+    until = max(light.until if light is not None else 0.0, acted_until(chain))
+    newest = light.newest(EVIDENCE_SHOWN_MAX) if light is not None and light.until > now else []
     secrets, total = _secrets(chain, chains, now, secrets_max)
-    return _chain_view(chain, until, proven, secrets, total, newest, now, is_open=chain.open)
+    by = corroborated_by(chain, now)
+    return _chain_view(chain, until, is_proven(chain, now), secrets, total, newest, by, now, is_open=chain.open)
 
 
 def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainView:
     """A chain as far as this one Secret goes: what was read of others says nothing."""
     until, proven_until, items = light_of_secret(chain, secret)
     lit = until > now
-    newest = sorted(items, key=lambda item: (item.observation.last.at, item.number), reverse=True)
+    newest = sorted(items, key=position_of, reverse=True)
+    by = tuple(b for b in corroborated_by(chain, now) if b != "read" or items)
     state = SecretStateView(*secret, corroborated=lit, expires_at=rfc3339(until) if lit else None)
-    is_open = any(item.expected is None for item in items)
-    return _chain_view(chain, until, proven_until > now, [state], 1, newest[:EVIDENCE_SHOWN_MAX], now, is_open=is_open)
+    is_open = acted_until(chain) > now or any(item.expected is None for item in items)
+    shown = newest[:EVIDENCE_SHOWN_MAX]
+    return _chain_view(chain, until, proven_until > now, [state], 1, shown, by, now, is_open=is_open)
 
 
 def _chain_view(
@@ -121,6 +156,7 @@ def _chain_view(
     secrets: list[SecretStateView],
     secrets_total: int,
     newest: list[Item],
+    by: tuple[str, ...],
     now: float,
     *,
     is_open: bool,
@@ -145,13 +181,24 @@ def _chain_view(
         breach_relevant=exposure.rank == 0,
         corroborated=lit,
         corroboration=("proven" if proven else "possible") if lit else None,
-        corroborated_by=["read"] if lit else [],
+        corroborated_by=list(by) if lit else [],
         expires_at=rfc3339(until) if lit else None,
         secrets=secrets,
         secrets_total=secrets_total,
-        evidence=[item_view(item, now) for item in newest],
+        evidence=_newest_views(chain, newest, now),
         open=lit and is_open,
     )
+
+
+def _newest_views(chain: Chain, items: list[Item], now: float) -> list[EvidenceView]:
+    """The newest of reads and acts together."""
+    acts = acts_of(chain, now, EVIDENCE_SHOWN_MAX)
+    if not acts:
+        return [item_view(item, now) for item in items]
+    peers = chain.node.chains()
+    rows = [(position_of(item), item_view(item, now)) for item in items]
+    rows += [(held.position, act_view(held, now, peers)) for held in acts]
+    return [view for _, view in sorted(rows, key=lambda row: row[0], reverse=True)[:EVIDENCE_SHOWN_MAX]]
 
 
 # --- single Secrets inside a chain -------------------------------------------------------------------------------------
@@ -159,20 +206,22 @@ def _chain_view(
 
 def light_of_secret(chain: Chain, secret: SecretName) -> tuple[float, float, list[Item]]:
     """Until when this Secret is lit inside the chain, until when proven, and by what; 0.0 where it is not."""
-    light, entry = chain.light, chain.entry
-    if light is None or entry is None or chain.grant_name is None:
-        return 0.0, 0.0, []
+    light, entry, acted = chain.light, chain.entry, acted_until(chain)
+    if entry is None:
+        return acted, acted if "mounted_read" in acted_by(chain, 0.0) else 0.0, []
+    if light is None or chain.grant_name is None:
+        return acted, 0.0, []
     items = [item for item in entry.account.over(secret) if chain in item.edges]
     until = max((item.until_in(chain) for item in items), default=0.0)
     proven = max((item.proven_in(chain) for item in items), default=0.0)
-    return until, min(proven, until), items
+    return max(until, acted), min(proven, until), items
 
 
 def _secrets(chain: Chain, chains: Chains, now: float, most: int) -> tuple[list[SecretStateView], int]:
     """The known Secrets of the chain's scope, the lit ones first, at most so many; and how many there are."""
     scope = chain.scope
     if scope.namespace is not None and scope.name is not None:
-        until = chain.light.until if chain.light is not None else 0.0
+        until = max(chain.light.until if chain.light is not None else 0.0, acted_until(chain))
         return [_state((scope.namespace, scope.name), until, now)], 1
     lit = _lit_secrets(chain, chains, now, most)
     shown = [_state(secret, lit[secret], now) for secret in sorted(lit)[:most]]
@@ -187,6 +236,8 @@ def _lit_secrets(chain: Chain, chains: Chains, now: float, most: int) -> dict[Se
     """Secrets lit inside a wide chain, and until when; no more than the answer can hold."""
     light = chain.light
     found: dict[SecretName, float] = {}
+    if (acted := acted_until(chain)) > now:  # the workload is not as it was meant: all that it reaches is concerned
+        found = dict.fromkeys(islice(chains.known.within(chain.scope), most), acted)
     if light is None or light.until <= now:
         return found
     for item in light.items:

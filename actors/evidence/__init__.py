@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.evidence.act import Act, ActKey, ActReason
 from actors.evidence.behavior import (
     Alert,
     Behavior,
@@ -45,6 +46,9 @@ __all__ = [
     "LABEL_MAX",
     "NAME_MAX",
     "Account",
+    "Act",
+    "ActKey",
+    "ActReason",
     "Alert",
     "Attribution",
     "Behavior",

@@ -69,13 +69,24 @@ class Observation(Struct, frozen=True, gc=False):
     held_open_until: float
     """Until when a watch of it may still be open; 0.0 when none is."""
     named: tuple[NamedGrant, ...]
-    """What the API server's reasons named, newest first, at most 8."""
+    """What the API server's reasons named, newest first, at most 8. Of the first the time may be behind: see `proofs`."""
     version: int
     """The store's version at its last change."""
     first_read: bool = False
     """This account never read this Secret before, though history reaches back 24 h."""
     sources: tuple[SeenSource, ...] = ()
     """Where its live reads came from, newest first, at most 8 addresses. Of the first the times may be behind: see `seen_from`."""
+
+    @property
+    def proofs(self) -> tuple[NamedGrant, ...]:
+        """`named` with the first brought up to date: as long as one grant goes on being named, the window leaves it as it is."""
+        named, last = self.named, self.last
+        if not named or last.named is None or last.verb == "watch":
+            return named
+        head = named[0]
+        if head.live_until == self.live_until or (head.grant is not last.named and head.grant != last.named):
+            return named
+        return (NamedGrant(head.grant, self.live_until), *named[1:])
 
     @property
     def seen_from(self) -> tuple[SeenSource, ...]:

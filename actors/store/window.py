@@ -87,8 +87,15 @@ class Window(Entries):
         last, arrived_at, sources = was.last, was.arrived_at, was.sources
         if (address := read.source_ip) != last.source_ip or (not sources and address is not None):
             sources = with_source(was, read, live_until, now)  # else `Observation.seen_from` works it out
-        if read.at >= last.at:
+        named, grant = was.named, read.named
+        if read.at < last.at:
+            named = was.proofs if grant is None else with_named(was.proofs, grant, live_until)
+        else:
             last, arrived_at = read, received_at
+            head = named[0].grant if named else None
+            if grant is None or (head is not grant and head != grant) or live_until < was.live_until:
+                named = was.proofs if grant is None else with_named(was.proofs, grant, live_until)
+            # else `Observation.proofs` works it out
         self._change(
             partition,
             entry,
@@ -100,7 +107,7 @@ class Window(Entries):
                 was.count + 1,
                 live_until if live_until > was.live_until else was.live_until,  # noqa: FURB136 - as above
                 0.0,
-                was.named if read.named is None else with_named(was.named, read.named, live_until),
+                named,
                 self.version + 1,
                 was.first_read,
                 sources,
@@ -150,7 +157,7 @@ class Window(Entries):
                 was.count + 1,
                 max(was.live_until, live_until),
                 was.held_open_until,
-                was.named,
+                was.proofs,
                 self.version + 1,
                 was.first_read,
                 was.sources,

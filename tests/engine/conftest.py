@@ -108,12 +108,15 @@ class World:
         key = observation_key(read)
         known = self.observations.setdefault(read.account, {}).get(key)
         live_until = until or max(at + TTL_S, held + TTL_S if held else 0.0)
-        grants = {} if known is None else {each.grant: each for each in known.named}
+        grants = {} if known is None else {each.grant: each for each in known.proofs}
         if named is not None:
             grants = {named: NamedGrant(named, live_until)} | {g: n for g, n in grants.items() if g != named}
+        proofs = tuple(grants.values())[:8]
+        if known is not None and verb != "watch" and known.named and known.named[0].grant == named:
+            proofs = known.named  # as the window has it: `Observation.proofs` works it out
         observation = Observation(
             key, read, at if known is None else known.first_seen, self.now, 1 if known is None else known.count + 1,
-            live_until, held, tuple(grants.values())[:8], 0, first_read,
+            live_until, held, proofs, 0, first_read,
         )  # fmt: skip
         self.observations[read.account][key] = observation
         return observation

@@ -219,6 +219,23 @@ def test_a_second_secret_of_a_lit_chain_is_taken_in_one_go(make_world):
     assert ways == [False, True]
 
 
+def test_a_grant_that_is_named_again_proves_as_long_as_the_newest_read_lives(make_world):
+    """Repeated reads: the first one's end is not the end of the proof, the last one's is."""
+    world = make_world()
+    world.apply(world.pod("web-1"))
+    world.grant("all")
+    world.wait(1)
+    for _ in range(3):
+        world.read("app/reader", "get", "app/a", pod="web-1", named=world.named("all"))
+        world.wait(200)
+    world.read("app/reader", "get", "app/b", pod="web-1")
+    (chain,) = world.chains()
+    assert chain.corroboration == "proven"
+    world.wait(101)
+    (chain,) = world.chains()
+    assert chain.corroboration == "possible"
+
+
 def test_proof_that_ends_is_noticed_again_after_it_was_taken_in_one_go(make_world):
     """The chain is lit by a read that names nothing; a new one proves it, and no longer than it lives."""
     world = make_world()

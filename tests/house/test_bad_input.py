@@ -170,7 +170,9 @@ def test_a_body_that_holds_no_events_is_said_and_taken(serve: ServeProcess, body
 
 def test_a_list_of_40_mb_holds_up_nobody(tmp_path: Path, acts: Acts) -> None:
     """It is taken whole, and small batches and health are answered meanwhile."""
-    with ServeProcess(tmp_path / "serve", CLUSTER.text()) as serve:  # with the body deadline of 25 s, not that of the others
+    with ServeProcess(
+        tmp_path / "serve", CLUSTER.text()
+    ) as serve:  # with the body deadline of 25 s, not that of the others
         _hold_nobody_up(serve, acts)
 
 

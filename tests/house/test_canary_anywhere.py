@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pytest
 import trio
 from pipeline_kit import Crash, Crashes, House, play
-from serve_process import ServeProcess, protector, until
+from serve_process import ServeProcess, free_port, protector, until
 from small_cluster import Acts, ClusterFile, batch, changed, small_cluster
 
 from actors.testing.events import as_dict
@@ -110,6 +110,38 @@ def planted_bodies(acts: Acts, at: float) -> list[bytes]:
         CANARY.encode(),
         BASE64.encode() * 1000,
         json.dumps(value).encode(),
+    ]
+
+
+def planted_reports(cluster: ClusterFile) -> list[tuple[str, bytes]]:
+    """Reports of sensors with the value wherever a command line, a file's content or garbage can bring it along."""
+    pod = next(item["metadata"] for item in cluster.items if item["kind"] == "Pod")
+    fields = {"k8s.ns.name": "app", "k8s.pod.name": pod["name"], "proc.cmdline": f"curl -u u:{CANARY}", CANARY: BASE64}
+    alert = {"rule": "Shell", "priority": "Critical", "output": CANARY, "tags": [CANARY], "output_fields": fields}
+    good = {
+        "pod_uid": pod["uid"],
+        "behavior": {"kind": "process_exec", "path": "/bin/sh", "argv": [CANARY]},
+        "env": CANARY,
+    }
+    wrong = [
+        good | {"behavior": {"kind": CANARY}},
+        good | {"behavior": {"kind": "file_read", "path": f"/tmp/{CANARY}"}},
+        good | {"behavior": {"kind": "secret_read", "secret": CANARY}},
+        good | {"pod_uid": CANARY},
+        good | {"pod_uid": [CANARY]},
+        good | {"observed_at_ms": CANARY},
+        CANARY,
+    ]
+    return [
+        ("/behavior", json.dumps([good, *wrong]).encode()),
+        ("/behavior", json.dumps({"observations": [good], "liveness": CANARY}).encode()),
+        ("/behavior", json.dumps({CANARY: [good]}).encode()),
+        ("/behavior", CANARY.encode()),
+        ("/", json.dumps(alert).encode()),
+        ("/", json.dumps(alert | {"priority": CANARY}).encode()),
+        ("/", json.dumps(alert | {"time": CANARY}).encode()),
+        ("/", json.dumps(alert | {"output_fields": CANARY}).encode()),
+        ("/", BASE64.encode()),
     ]
 
 
@@ -203,8 +235,17 @@ def test_no_value_of_a_secret_comes_out_of_the_process(tmp_path: Path) -> None:
     bodies = planted_bodies(Acts(cluster), time.time() - 1)
     assert all(any(form in body for form in FORMS) for body in bodies)
     out: dict[str, bytes] = {}
-    with ServeProcess(tmp_path / "serve", cluster.text()) as serve:
+    sensors = {"PROTECTOR_BEHAVIOR_ADDR": f"127.0.0.1:{free_port()}", "PROTECTOR_BEHAVIOR_TOKEN": "sensors"}
+    with ServeProcess(tmp_path / "serve", cluster.text(), **sensors) as serve:
         listener = Listener(serve)
+        for number, (path, report) in enumerate(planted_reports(cluster)):
+            status, told = serve.report(report, path)
+            assert status == 200, (number, told)
+            out[f"answer to report {number}"] = json.dumps(told).encode()
+        assert serve.report(b"[]", token=serve.token)[0] == 401
+        alert_heard = lambda: any("alert" in c["corroborated_by"] for c in serve.all("chains"))  # noqa: E731
+        until(alert_heard, "the planted alert lights its chain")
+        out |= {f"alerted: {path}": body for path, body in shown(serve)}
         for number, body in enumerate(bodies):
             status, headers, answer = serve.post(body, path=f"/audit?timeout=30s&password={CANARY}")
             assert status == 200, (number, answer)

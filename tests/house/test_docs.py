@@ -14,6 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from trio_run import run
 
+from actors.behaviors import ActsStatistics
 from actors.cluster.model import ClusterModel
 from actors.config import SETTINGS
 from actors.engine.ended import EndedRing
@@ -108,11 +109,26 @@ def _exposition() -> set[str]:
         records = (Listener("audit", app).statistics(), guard.statistics(), IngestStatistics(answers={}, **zeros))
         journal = JournalStatistics("sqlite", 0, 0, None, records=0, rows=0, bytes=0)
         store = w.Ref({StoreStatusQuery: w.store_status(journal=journal)})
-        sources = w.made_up(store=store, listeners=lambda: {"audit": records}, lag=LoopLag().statistics)
+        sources = w.made_up(store=store, listeners=lambda: {"audit": records}, lag=LoopLag().statistics, acts=_reported)
         return (await Metrics(sources, Access().statistics).text()).decode()
 
     families = text_string_to_metric_families(run(text))
     return {sample.name for family in families for sample in family.samples}
+
+
+def _reported() -> ActsStatistics:
+    """Of a window that took and dropped something."""
+    return ActsStatistics(
+        acts=1,
+        capacity=2,
+        taken=1,
+        new=1,
+        evicted=0,
+        dropped={"late": 1},
+        taken_by_kind={"alert": 1},
+        bodies=1,
+        unusable=0,
+    )
 
 
 def test_every_metric_is_described() -> None:

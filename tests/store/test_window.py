@@ -221,6 +221,22 @@ def test_ends_of_watches_are_remembered_within_a_bound() -> None:
 # --- what the API server named
 
 
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from([None, "x", "x", "y", "z"])), min_size=1, max_size=12))
+def test_what_was_named_is_live_as_long_as_the_newest_read_that_named_it(reads: list[tuple[int, str | None]]) -> None:
+    """Whatever the order in which reads come: each grant once, the longest live first."""
+    w, ends = window(), dict[str, float]()
+    for age, name in reads:
+        at = T0 - age
+        w.record(get(at=at, named=None if name is None else grant(name)), T0, T0)
+        if name is not None:
+            ends[name] = max(ends.get(name, 0.0), at + TTL_S)
+        found = [(n.grant.binding.name, n.live_until) for n in one(w, get()).proofs]
+        assert ends == dict(found)
+        assert sorted((end for _, end in found), reverse=True) == [end for _, end in found]
+        assert ends.keys() == {n.grant.binding.name for n in one(w, get()).named}
+
+
 def test_named_grants_are_newest_first_at_most_eight_each_with_its_end() -> None:
     """Read by read another binding may be named."""
     w = window()
@@ -228,7 +244,7 @@ def test_named_grants_are_newest_first_at_most_eight_each_with_its_end() -> None
         w.record(get(at=T0 + i, named=grant(f"b{i}")), T0 + i, T0 + i)
     w.record(get(at=T0 + 20, named=grant("b5")), T0 + 20, T0 + 20)
     w.record(get(at=T0 + 21), T0 + 21, T0 + 21)
-    named = one(w, get()).named
+    named = one(w, get()).proofs
     assert [n.grant.binding.name for n in named] == ["b5", "b9", "b8", "b7", "b6", "b4", "b3", "b2"]
     assert (named[0].live_until, named[1].live_until) == (T0 + 20 + TTL_S, T0 + 9 + TTL_S)
 
@@ -239,7 +255,10 @@ def test_an_older_naming_does_not_push_out_newer_ones() -> None:
     w.record(get(at=T0, named=grant("new")), T0, T0)
     w.record(get(at=T0 - 50, named=grant("old")), T0, T0)
     w.record(get(at=T0 - 60, named=grant("new")), T0, T0)
-    assert [(n.grant.binding.name, n.live_until) for n in one(w, get()).named] == [("new", T0 + 300), ("old", T0 + 250)]
+    assert [(n.grant.binding.name, n.live_until) for n in one(w, get()).proofs] == [
+        ("new", T0 + 300),
+        ("old", T0 + 250),
+    ]
 
 
 # --- time and capacity

@@ -21,7 +21,7 @@ from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, St
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import LARGE_BODY_BYTES, Ingest, make_audit_app, make_behavior_app
+from web.ingest import LARGE_BODY_BYTES, Ingest, make_audit_app
 from web.listener import Limits
 
 TOKEN = "right-token"
@@ -614,34 +614,6 @@ def test_many_at_once_on_one_connection(http2: bool) -> None:
 
 
 # --- behaviors -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "expected"),
-    [
-        ("POST", "/nothing", AUTHORIZED, 404),
-        ("POST", "/audit", AUTHORIZED, 404),
-        ("GET", "/behavior", {}, 405),
-        ("POST", "/behavior", {}, 401),
-        ("POST", "/", {"authorization": "Bearer wrong"}, 401),
-        ("POST", "/behavior", AUTHORIZED, 503),
-        ("POST", "/", AUTHORIZED, 503),
-    ],
-)
-def test_the_behavior_listener_has_the_same_doors(
-    method: str, path: str, headers: dict[str, str], expected: int
-) -> None:
-    """And behind them an honest refusal with Retry-After."""
-
-    async def main() -> int:
-        bench = Bench()
-        app = make_behavior_app(bench.guard, Cap(), lambda: False)
-        async with served(app) as server, server.httpx() as client:
-            answer = await client.request(method, path, headers=headers, content=b"[]" if method == "POST" else None)
-            assert expected != 503 or answer.json() == {"error": "behaviors are not taken yet"}
-            return answer.status_code
-
-    assert run(main, real_time=True) == expected
 
 
 def test_only_http_is_served() -> None:
