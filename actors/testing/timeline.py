@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.testing.faults import places
+
 if TYPE_CHECKING:
     from actors.runtime import ActorSnapshot
     from actors.testing.session import Session
@@ -25,7 +27,7 @@ def explained(
 ) -> str:
     """The whole text."""
     sections = [f"expected: {expected}", f"   found: {found}"]
-    sections += [f"    hint: {hint}" for hint in hints]
+    sections += [f"    hint: {hint}" for hint in (*hints, *_not_restarted(session))]
     if evidence is not None:
         sections += ["", f"evidence ({len(evidence)}):", *(_evidence(each) for each in evidence[:EVIDENCE_SHOWN])]
         sections += [f"  ... and {len(evidence) - EVIDENCE_SHOWN} more"] if len(evidence) > EVIDENCE_SHOWN else []
@@ -40,6 +42,18 @@ def explained(
         sections += ["", "tree:", tree_text(session.system.snapshot())]
     sections += ["", f"seed: {session.seed}    virtual time: {_since(session, session.now())}"]
     return "\n".join(sections)
+
+
+def _not_restarted(session: Session) -> list[str]:
+    """Actors whose failures outnumber their restarts, or that do not run: what a person would find in the tree at last."""
+    if session.system is None:
+        return []
+    return [
+        f"{each.path} failed {each.failed} times and was not restarted "
+        f"(incarnation {each.incarnation}; {each.mailbox.depth} messages wait)"
+        for each in places(session.system.snapshot())
+        if each.failed >= each.incarnation
+    ]
 
 
 def _evidence(each: Any) -> str:

@@ -14,8 +14,8 @@ from harness_suite import MUTATIONS, SUITE, Mutation, failures
 
 def test_the_product_as_it_is_passes_the_suite():
     """Every check, and none of them is left out of the run."""
-    assert [] == failures(None)
-    assert 7 == len(SUITE)
+    assert failures(None) == []
+    assert len(SUITE) == 7
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "_"))
