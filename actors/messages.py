@@ -60,6 +60,8 @@ class ParsedBatch(Struct, frozen=True):
     peer: str = ""
     newest_at: float | None = None
     """The newest stage time of all its items before clamping: lag and skew of the sender."""
+    allowance_s: float = 0.0
+    """How much later than the API server's own the log it came by is allowed to be."""
 
 
 # --- edge -> store -----------------------------------------------------------------------------------------------

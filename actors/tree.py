@@ -17,7 +17,7 @@ Refs name places, so that every actor gets those of its neighbours before they r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -64,6 +64,8 @@ class Parts(Struct, frozen=True):
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
     acts: ActsWindow = field(default_factory=ActsWindow)
+    lags_s: Mapping[str, float] = field(default_factory=dict)
+    """How much later the logs of managed clusters may come, by their names."""
 
 
 class Refs(Struct, frozen=True):
@@ -94,7 +96,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
     store, cluster, router, engine, announcer, behaviors = (
         system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer", "behaviors")
     )
-    memory_s = parts.ttl_s + MEMORY_EXTRA_S
+    memory_s = parts.ttl_s + max(parts.lags_s.values(), default=0.0) + MEMORY_EXTRA_S
 
     def account(key: str) -> Child:
         return Child(key, AccountActor, (account_of(key), store, cluster, engine))
@@ -119,8 +121,8 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             Child("behaviors", BehaviorsActor, (parts.acts, cluster, engine)),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
-            Child("parser", ParserActor),
-            Child("parser-large", ParserActor),
+            Child("parser", ParserActor, (parts.lags_s,)),
+            Child("parser-large", ParserActor, (parts.lags_s,)),
         ),
         intensity=PIPELINE_INTENSITY,
         backoff=PIPELINE_BACKOFF,

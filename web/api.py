@@ -40,7 +40,7 @@ from web.params import (
     no_parameters,
     pairs_of,
 )
-from web.sources import Sources, feed_of
+from web.sources import Sources
 
 __all__ = ["add_api", "json_answer", "refusal"]
 
@@ -130,7 +130,7 @@ async def _status(sources: Sources) -> Response:
         await sources.cluster_status(),
     )
     now, counts = sources.clock.now(), store.counts
-    feed = feed_of(store.last_batch_at, now, sources.feed_silent_after_s)
+    feed = sources.feed_at(store, now)
     senders = [SenderView(s.peer, rfc3339(s.last_batch_at), s.lag_s, s.skew_s) for s in store.senders]
     return json_answer(
         StatusAnswer(

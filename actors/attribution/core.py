@@ -12,7 +12,7 @@ import ipaddress
 from typing import Final
 
 from actors.cluster.records import Pod
-from actors.evidence import Attribution, Evidence, Observation, PodClaim, Signal, Workload
+from actors.evidence import LOGS, Attribution, Evidence, Observation, PodClaim, Signal, Workload
 from actors.messages import AccountPods
 
 PODS_SHOWN_MAX: Final = 20
@@ -135,7 +135,10 @@ def _unclaimed(observation: Observation, roster: Roster, at: float) -> Evidence:
     workloads, names = roster.running_at(at)
     if not workloads:
         return Evidence(observation, Attribution.PODLESS, (), (), _signals(observation, [Signal.PODLESS]))
-    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens else []
+    silent = "pod" in LOGS.get(
+        observation.last.via, ()
+    )  # its log names no pods: that none is named says nothing of the token
+    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens and not silent else []
     return Evidence(observation, Attribution.SHARED, workloads, names, _signals(observation, signals))
 
 

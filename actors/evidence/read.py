@@ -15,8 +15,10 @@ LOGS: Final = {
     "eks": (),
     "aks": (),
     "gke": ("pod", "node", "credential", "watch_end", "field_selector", "closed_early"),
+    "forwarded": (),
 }
-"""The logs of managed clusters, and what each of them does not say of a read (docs/how-to/managed-clusters.md)."""
+"""The logs of managed clusters, and `forwarded`: one by a forwarder that does not say whose it is. And what each of them does not say
+of a read (docs/how-to/managed-clusters.md)."""
 
 
 class GrantName(Struct, frozen=True, gc=False, cache_hash=True):

@@ -75,7 +75,9 @@ def parse_whole(body: bytes, received_at: float, peer: str = "") -> ParsedBatch 
 
 def _batch_of(body: bytes, peer: str, tally: Tally, error: str | None) -> ParsedBatch:
     digest, reads = hashlib.sha256(body).digest(), tuple(tally.reads)
-    return ParsedBatch(digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at)
+    return ParsedBatch(
+        digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at, tally.allowance_s
+    )
 
 
 def _take_view(view: Body, holds: Holds, tally: Tally) -> str | None:

@@ -20,7 +20,7 @@ NO_LAGS: Final[Mapping[str, float]] = {}
 class Tally:
     """What was found so far."""
 
-    __slots__ = ("dropped", "events", "lags_s", "newest_at", "reads", "received_at")
+    __slots__ = ("allowance_s", "dropped", "events", "lags_s", "newest_at", "reads", "received_at")
 
     def __init__(self, received_at: float, lags_s: Mapping[str, float] = NO_LAGS) -> None:
         self.received_at = received_at
@@ -29,6 +29,7 @@ class Tally:
         self.dropped: dict[str, int] = {}
         self.events = 0
         self.newest_at: float | None = None
+        self.allowance_s = 0.0
 
     def drop(self, reason: Drop) -> None:
         """Count an item that is no read."""
@@ -67,6 +68,7 @@ class Tally:
     def mark(self, since: int, via: str) -> None:
         """The reads from number `since` on came by this log."""
         lag_s = self.lags_s.get(via, 0.0)
+        self.allowance_s = max(self.allowance_s, lag_s)
         self.reads[since:] = [replace(read, via=via, lag_s=lag_s) for read in self.reads[since:]]
 
     def add_all(self, other: Tally) -> None:
@@ -75,6 +77,7 @@ class Tally:
         for reason, n in other.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + n
         self.events += other.events
+        self.allowance_s = max(self.allowance_s, other.allowance_s)
         self.newest_at = max(self.newest_at or 0.0, other.newest_at or 0.0) or None
 
     @property

@@ -40,8 +40,10 @@ _CATEGORIES: Final = frozenset({"kube-audit", "kube-audit-admin"})
 _AZURE: Final = ("properties", "azure.properties")
 _KEYS: Final[frozenset[str | None]] = frozenset(
     {*EVENT_KEYS, *_LISTS, *_INSIDE, *_AZURE, "verb", "kind", "apiVersion", "items", "data", "category"}
-    | {"azure.category", "protoPayload", "body", "attributes"}
+    | {"azure.category", "protoPayload", "body", "attributes", "resource"}
 )
+_EKS_GROUP: Final = b'"/aws/eks/'
+"""How the name of an EKS cluster's log group begins, as a collector has it in the attributes of a resource."""
 _OPEN, _OPEN_LIST, _QUOTE = ord("{"), ord("["), ord('"')
 _SPACE: Final = b" \t\r\n"
 
@@ -49,7 +51,7 @@ Span = tuple[int, int]
 
 
 class Event(Struct, frozen=True, gc=False):
-    """Where one event is, as its API server wrote it, and whose log it came by (`eks` or `aks`)."""
+    """Where one event is, as its API server wrote it, and whose log it came by (a key of actors.evidence.LOGS)."""
 
     body: bytes
     start: int
@@ -116,6 +118,8 @@ class Unwrapper:
             if key in _LISTS and body[cursor.pos : cursor.pos + 1] == b"[":
                 has_list = True
                 self.recognised |= key in _SIGNS
+                if "resource" in found and _EKS_GROUP in body[slice(*found["resource"])]:
+                    via = "eks"
                 for at, stop in cursor.elements():
                     yield from self._value(Cursor(body, at, stop), via or _LISTS[key], texts, level + 1)
                 continue
@@ -131,7 +135,7 @@ class Unwrapper:
         """What the object with these members holds: an event, a list of them, an entry, or something with one of those inside."""
         if is_event(body, found):
             self.recognised = True
-            yield Event(body, *whole, via or "eks")  # CloudWatch's lines are events as they are, whoever carries them
+            yield Event(body, *whole, via or "forwarded")
         elif "items" in found and body[found["items"][0]] == _OPEN_LIST and is_audit(body, found, "EventList"):
             self.recognised = True
             yield from self._value(Cursor(body, *found["items"]), via, texts, level + 1)
