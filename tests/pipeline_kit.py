@@ -61,7 +61,15 @@ class House:
 
     system: System
 
-    def __init__(self, cluster: ClusterFile, *, crashes: Crashes | None = None, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        cluster: ClusterFile,
+        *,
+        crashes: Crashes | None = None,
+        journal: Journal | None = None,
+        lags_s: dict[str, float] | None = None,
+    ) -> None:
+        self.lags_s = lags_s or {}
         self.cluster = cluster
         self.crashes = crashes or Crashes()
         self.clock = VirtualClock()
@@ -82,12 +90,13 @@ class House:
         """What `story` returns, told while the pipeline runs."""
         parts = Parts(
             journal=self.journal,
-            model=ClusterModel(),
+            model=ClusterModel(ttl_s=300.0 + max(self.lags_s.values(), default=0.0)),
             snapshots=(self.cluster.snapshot(),),
             ended=self.ended,
             acts=self.acts,
             write=self._write,
             cluster_name="test",
+            lags_s=self.lags_s,
         )
         async with open_system("protector", clock=self.clock, intercept=self.crashes, seed=1) as system:
             self.system = system

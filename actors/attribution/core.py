@@ -114,6 +114,7 @@ def attribute_again(earlier: Evidence, observation: Observation, roster: Roster,
     if (
         roster.steady
         and last.source_ip == before.last.source_ip
+        and last.via == before.last.via
         and observation.first_read is before.first_read
         and len(sources) < 2  # of several, some may have ended
         and sources == before.sources
