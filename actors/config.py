@@ -55,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     audit_addr: Address | None = None
     behavior_addr: Address | None = None
+    audit_log: Path | None = None
     dashboard_addr: Address = Address("127.0.0.1", 8080)
     ingest_token: str | None = None
     ingest_token_file: Path | None = None
@@ -82,6 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_observations: int = 100_000
     history_days: int = 90
     cluster_name: str = ""
+    heartbeat: bool = True
     log: str = "console"
     expected: Path | None = None
     burst_secrets: int = 20
@@ -217,6 +219,7 @@ def _lags(text: str) -> tuple[tuple[str, float], ...]:
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("AUDIT_ADDR", _address, "where the API server's audit webhook posts to; unset: off", "HOST:PORT"),
     Setting("BEHAVIOR_ADDR", _address, "where runtime agents post behaviors to; unset: off", "HOST:PORT"),
+    Setting("AUDIT_LOG", Path, "the API server's audit log as a file, followed through rotation; unset: off", "FILE"),
     Setting("DASHBOARD_ADDR", _address, "dashboards, API, metrics and health", "HOST:PORT"),
     Setting("INGEST_TOKEN", _token, "the audit webhook's bearer token", "TOKEN"),
     Setting(
@@ -238,8 +241,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "CLUSTER",
         _text,
-        "where the cluster's objects come from: a file of kubectl get -o json|yaml, or none",
-        "FILE|none",
+        "where the cluster's objects come from: kubernetes (the API), a file of kubectl get -o json|yaml, or none",
+        "kubernetes|FILE|none",
     ),
     Setting("STORE", _store, "memory, or sqlite:///path (default: in the state directory)", "URL"),
     Setting("STATE_DIR", Path, "what has to survive a restart", "DIR"),
@@ -253,6 +256,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("MAX_OBSERVATIONS", _whole(1, 10**7), "how many observations the window holds", "N"),
     Setting("HISTORY_DAYS", _whole(1, 3660), "how long history is kept", "DAYS"),
     Setting("CLUSTER_NAME", _text, "the cluster's name in the flip log and the pages", "NAME"),
+    Setting(
+        "HEARTBEAT",
+        _flag,
+        "0: with a live cluster, do not ask once a minute for a Secret to see the denial come back",
+        "0|1",
+    ),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
     Setting("EXPECTED", Path, "a YAML file of the readers that are expected", "FILE"),
     Setting(
@@ -272,8 +281,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
 )
 
-LATER: Final = ("AUDIT_LOG", "HEARTBEAT")
-"""Settings that the design names and this version does not have: refused with a word of their own, never ignored."""
 
 _BY_ENV: Final = {setting.env: setting for setting in SETTINGS}
 
@@ -310,8 +317,6 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if setting is None:
             if is_injected(variable, value):
                 continue
-            if variable.removeprefix(PREFIX) in LATER:
-                raise ConfigError(f"{variable}: this version does not have it yet; leave it unset")
             nearest = difflib.get_close_matches(variable, [s.variable for s in SETTINGS], n=1, cutoff=0.5)
             raise ConfigError(f"{variable[:80]!r} is no setting" + (f"; did you mean {nearest[0]}?" if nearest else ""))
         if value:
@@ -346,6 +351,4 @@ def settings_from(found: Mapping[str, Any]) -> Settings:
         raise ConfigError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY go together: set both or neither")
     if settings.tls_client_names and settings.tls_client_ca is None:
         raise ConfigError(f"{PREFIX}TLS_CLIENT_NAMES needs {PREFIX}TLS_CLIENT_CA: whose certificates those are")
-    if settings.cluster == "kubernetes":
-        raise ConfigError(f"{PREFIX}CLUSTER: watching a live cluster is not available in this version; name a file")
     return settings

@@ -8,7 +8,7 @@ What comes after the commit is state pulled, not events pushed: each receiver ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -45,6 +45,16 @@ class ParseBody(Struct, frozen=True):
     body: bytes
     received_at: float
     peer: str = ""
+    as_lines: bool = False
+    """It is known to be JSON lines."""
+
+
+class Note(Struct, frozen=True, gc=False):
+    """Something small that a source wants back after a restart, such as its place in a file: `value` as of the last batch that had one
+    of this name, committed with that batch or not at all."""
+
+    name: str
+    value: bytes
 
 
 class ParsedBatch(Struct, frozen=True):
@@ -60,8 +70,26 @@ class ParsedBatch(Struct, frozen=True):
     peer: str = ""
     newest_at: float | None = None
     """The newest stage time of all its items before clamping: lag and skew of the sender."""
+    heartbeats: tuple[str, ...] = ()
+    """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
+    note: Note | None = None
+    """Kept with the batch, in the same commit."""
     allowance_s: float = 0.0
     """How much later than the API server's own the log it came by is allowed to be."""
+
+
+HEARTBEAT_PREFIX: Final = "protector-heartbeat-"
+"""What the name begins with of a Secret that is not there, and that protector asks for to see the denial come back."""
+HEARTBEATS_MAX: Final = 16
+"""Heartbeats that are taken from one batch; more are not ours."""
+
+
+class HeartbeatsReturned(Struct, frozen=True):
+    """From the parser to the heartbeat: these came back, with a batch of that peer."""
+
+    names: tuple[str, ...]
+    received_at: float
+    peer: str
 
 
 # --- edge -> store -----------------------------------------------------------------------------------------------
@@ -88,6 +116,13 @@ class StoreUnavailable(Struct, frozen=True):
     """The commit failed and left nothing behind; the sender should come again."""
 
     why: str
+
+
+class NoteOf(Struct, frozen=True):
+    """Asked of the store by a source at its start: the value of its note. Answer: bytes, None where there never was
+    one, or StoreUnavailable while a batch with such a note is being written: ask again."""
+
+    name: str
 
 
 # --- store -> router -> the account's actor ------------------------------------------------------------------------
@@ -145,16 +180,23 @@ class LiveAccounts(Struct, frozen=True):
 
 
 class PodsOf(Struct, frozen=True):
-    """Asked of the cluster: the pods of this account, the remembered ones too. Answer: AccountPods."""
+    """Asked of the cluster: the pods of this account that changed since an earlier answer, the remembered ones too; 0 and 0: all.
+    Answer: AccountPods."""
 
     account: Account
+    epoch: int = 0
+    version: int = 0
 
 
 class AccountPods(Struct, frozen=True):
-    """Pods of one account, live and remembered."""
+    """Pods of one account, live and remembered: all of them (`full`), or those that changed, and the uids of those forgotten since."""
 
     account: Account
     pods: tuple[Pod, ...]
+    epoch: int = 0
+    version: int = 0
+    full: bool = True
+    forgotten: tuple[str, ...] = ()
 
 
 class PodsNamed(Struct, frozen=True):

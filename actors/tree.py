@@ -4,12 +4,16 @@
   pipeline                    one_for_one   each pulls what it lacks after a restart, so none needs a neighbour restarted
     store                     commits, then publishes; its journal outlives it
     cluster                   pods, owners, RBAC, Services; its model outlives it
+    watch                     one_for_one   with a live cluster: one actor for each kind, lists and watches it
+    keeper                    with a live cluster and a durable store: writes down what is known of it
     announcer                 the flip log
     engine                    chains and what lights them; what ended lately outlives it
     behaviors                 reports of sensors; their window outlives it
     accounts                  one actor for each ServiceAccount with live reads, started and retired by need
     router                    says which accounts changed
+    heartbeat                 with a live cluster: is denied a Secret once a minute, and waits for that to come back
     parser, parser-large      bodies to reads; last, so that nothing is taken before everything behind it runs
+  audit-log                   follows the audit log's file, where there is one
   edge                        one_for_one   (web/edge.py) the listeners
 
 Refs name places, so that every actor gets those of its neighbours before they run.
@@ -18,14 +22,22 @@ Refs name places, so that every actor gets those of its neighbours before they r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from actors.attribution import AccountActor, RouterActor
 from actors.attribution.router import account_of
+from actors.auditlog import AuditLogActor
 from actors.behaviors import ActsWindow, BehaviorsActor
 from actors.cluster.actor import ClusterActor
+from actors.cluster.feeds import Feeds
+from actors.cluster.keeper import KeeperActor
+from actors.cluster.kept import KeptCluster
+from actors.cluster.live.access import ApiAccess
+from actors.cluster.live.heartbeat import HeartbeatActor
+from actors.cluster.live.watcher import LiveSource, watchers
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.engine.actor import EngineActor, NewEvidence
@@ -54,6 +66,12 @@ class Parts(Struct, frozen=True):
     ended: EndedRing
     write: Callable[[str], Awaitable[bool]]
     """Takes one line of the flip log; whether it could be written."""
+    live: LiveSource | None = None
+    """A cluster that is watched; None: the snapshots are all there is."""
+    kept: KeptCluster | None = None
+    """Where a watched cluster is remembered."""
+    heartbeat: ApiAccess | None = None
+    """Whom to ask for a Secret in order to be denied; None: nobody."""
     cluster_name: str = ""
     ttl_s: float = 300.0
     max_observations: int = 100_000
@@ -66,6 +84,7 @@ class Parts(Struct, frozen=True):
     acts: ActsWindow = field(default_factory=ActsWindow)
     lags_s: Mapping[str, float] = field(default_factory=dict)
     """How much later the logs of managed clusters may come, by their names."""
+    audit_log: Path | None = None
 
 
 class Refs(Struct, frozen=True):
@@ -77,6 +96,7 @@ class Refs(Struct, frozen=True):
     cluster: Any
     engine: Any
     behaviors: Any
+    heartbeat: Any = None
 
 
 def refs_of(system: System) -> Refs:
@@ -85,7 +105,7 @@ def refs_of(system: System) -> Refs:
     return Refs(
         *(
             system.ref(f"{base}/{name}")
-            for name in ("parser", "parser-large", "store", "cluster", "engine", "behaviors")
+            for name in ("parser", "parser-large", "store", "cluster", "engine", "behaviors", "heartbeat")
         )
     )
 
@@ -97,6 +117,8 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer", "behaviors")
     )
     memory_s = parts.ttl_s + max(parts.lags_s.values(), default=0.0) + MEMORY_EXTRA_S
+    heartbeat = system.ref(f"{base}/heartbeat") if parts.heartbeat is not None else None
+    feeds = Feeds(parts.live.names if parts.live is not None else ())
 
     def account(key: str) -> Child:
         return Child(key, AccountActor, (account_of(key), store, cluster, engine))
@@ -105,7 +127,9 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
         PIPELINE,
         (
             Child("store", StoreActor, (parts.journal, router), _window(parts), stop_timeout_s=8.0),
-            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine)),
+            Child("cluster", ClusterActor, (parts.model, parts.snapshots, router, engine, feeds, parts.kept)),
+            *(() if parts.live is None else (watchers(parts.live, cluster),)),
+            *(() if parts.kept is None else (Child("keeper", KeeperActor, (parts.kept, cluster)),)),
             Child("announcer", AnnouncerActor, (store, engine, parts.write, parts.cluster_name, parts.on_event)),
             Child(
                 "engine",
@@ -121,12 +145,22 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             Child("behaviors", BehaviorsActor, (parts.acts, cluster, engine)),
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
-            Child("parser", ParserActor, (parts.lags_s,)),
-            Child("parser-large", ParserActor, (parts.lags_s,)),
+            *(() if parts.heartbeat is None else (Child("heartbeat", HeartbeatActor, (parts.heartbeat,)),)),
+            Child("parser", ParserActor, (heartbeat, parts.lags_s)),
+            Child("parser-large", ParserActor, (heartbeat, parts.lags_s)),
+            *_audit_log(system, parts),
         ),
         intensity=PIPELINE_INTENSITY,
         backoff=PIPELINE_BACKOFF,
     )
+
+
+def _audit_log(system: System, parts: Parts) -> tuple[Child, ...]:
+    if parts.audit_log is None:
+        return ()
+    base = f"/{system.name}/{PIPELINE}"
+    refs = system.ref(f"{base}/parser-large"), system.ref(f"{base}/store")
+    return (Child("audit-log", AuditLogActor, (parts.audit_log, *refs)),)
 
 
 def _window(parts: Parts) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatState, HeartbeatStatus
 from actors.cluster.queries import ClusterStatistics, ClusterStatus, ClusterStatusQuery, KindStatus
+from actors.engine.escalation_views import EscalationPage, EscalationView, ReachedAccountView
 from actors.engine.queries import (
     BadCursor,
     BehaviorView,
@@ -15,9 +17,7 @@ from actors.engine.queries import (
     EngineStatus,
     EngineStatusQuery,
     EntryView,
-    EscalationPage,
     EscalationsQuery,
-    EscalationView,
     EvidencePage,
     EvidenceQuery,
     EvidenceView,
@@ -25,7 +25,6 @@ from actors.engine.queries import (
     GrantView,
     NameView,
     ObjectView,
-    ReachedAccountView,
     ReaderView,
     SecretQuery,
     SecretStateView,
@@ -120,7 +119,7 @@ def chain(chain_id: str = "c1", **changes: Any) -> ChainView:
     values: dict[str, Any] = {
         "id": chain_id,
         "entry": EntryView(
-            "Deployment", "app", "web", "internet", "Service app/web is a LoadBalancer", ["web-7d9c5b4f6-x2x8p"]
+            "Deployment", "app", "web", "internet", "Service app/web is a LoadBalancer", ["web-7d9c5b4f6-x2x8p"], True
         ),
         "service_account": NameView("app", "reader-sa"),
         "reach": "rbac-granted",
@@ -163,7 +162,7 @@ DARK: dict[str, Any] = {
 def chains() -> list[ChainView]:
     """One of each: proven, possible and wide, dark, mounted."""
     worker = EntryView(
-        "CronJob", "ops", "nightly-report", "internal", "no Service selects its pods", ["nightly-report-2"]
+        "CronJob", "ops", "nightly-report", "internal", "no Service selects its pods", ["nightly-report-2"], False
     )
     wide = GrantView(
         ObjectView("ClusterRoleBinding", None, "ops-secrets"),
@@ -176,7 +175,13 @@ def chains() -> list[ChainView]:
         chain(
             "c2",
             entry=EntryView(
-                "StatefulSet", "vault", "agent", "cluster", "Service vault/agent is a ClusterIP", ["agent-0", "agent-1"]
+                "StatefulSet",
+                "vault",
+                "agent",
+                "cluster",
+                "Service vault/agent is a ClusterIP",
+                ["agent-0", "agent-1"],
+                True,
             ),
             service_account=NameView("vault", "agent"),
             grant=wide,
@@ -331,7 +336,7 @@ def cluster_status(objects: dict[str, KindStatus]) -> ClusterStatus:
 
 def escalations() -> list[EscalationView]:
     """One that leads to every Secret of a namespace, one over named pods, one that leads to nothing that is known."""
-    entry = EntryView("Deployment", "app", "web", "internet", "Service app/web is a LoadBalancer", ["web-1"])
+    entry = EntryView("Deployment", "app", "web", "internet", "Service app/web is a LoadBalancer", ["web-1"], True)
     grant = GrantNameView(ObjectView("RoleBinding", "app", "deployer"), ObjectView("ClusterRole", None, "edit"))
     values: dict[str, Any] = {
         "entry": entry,
@@ -380,11 +385,21 @@ def escalation_page(query: EscalationsQuery) -> EscalationPage | BadCursor:
 def secret_view(query: SecretQuery) -> SecretView:
     """One reader by RBAC, one workload that mounts it."""
     reader = ReaderView(
-        NameView("app", "reader-sa"), [ObjectView("Deployment", "app", "web")], ["get"], evidence().granted_by, ["c1"]
+        NameView("app", "reader-sa"),
+        [ObjectView("Deployment", "app", "web")],
+        ["get"],
+        evidence().granted_by,
+        ["c1"],
+        [ObjectView("Deployment", "app", "mute")],
     )
     return SecretView(
         NameView(query.namespace, query.name), [reader], [ObjectView("Deployment", "app", "api")], [evidence()]
     )
+
+
+def beating(state: HeartbeatState = HeartbeatState.ALIVE, why: str = "") -> Ref:
+    """A heartbeat that answers."""
+    return Ref({HeartbeatQuery: HeartbeatStatus(state, why, 4, 3, 1000.0, 1001.0, 1.5, {"10.0.0.5": 1001.0})})
 
 
 def made_up(found: list[ChainView] | None = None, seen: list[EvidenceView] | None = None, **changes: Any) -> Sources:

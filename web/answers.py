@@ -5,11 +5,17 @@ What the engine answers is passed on as it is (actors/engine/queries.py); here i
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.engine.queries import ChainView, EscalationView, EvidenceView, NameView, SecretView
+from actors.engine.escalation_views import EscalationView
+from actors.engine.queries import (
+    ChainView,
+    EvidenceView,
+    NameView,
+    SecretView,
+)
 from web.sources import FeedState, FeedView
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "EscalationsAnswer",
     "EvidenceAnswer",
     "FeedStatusView",
+    "HeartbeatView",
     "HistoryReadsAnswer",
     "HistoryRowView",
     "KindView",
@@ -76,22 +83,37 @@ class SecretAnswer(SecretView, frozen=True, kw_only=True):
     feed: FeedView
 
 
-class SenderView(Struct, frozen=True):
-    """One API server (or forwarder), by its address. lag_s: age of its newest event on arrival; skew_s: its clock ahead of ours."""
+class SenderView(Struct, frozen=True, omit_defaults=True):
+    """One API server (or forwarder), by its address. lag_s: age of its newest event on arrival; skew_s: its clock ahead of ours;
+    heartbeat_at: when it last brought back a heartbeat (absent: never)."""
 
     peer: str
     last_batch_at: str
     lag_s: float | None
     skew_s: float | None
+    heartbeat_at: str | None = None
 
 
-class FeedStatusView(Struct, frozen=True):
-    """The feed and its senders."""
+class HeartbeatView(Struct, frozen=True):
+    """Whether protector's own denied requests come back. lag_s: from the request to its event's arrival."""
+
+    state: Literal["waiting", "alive", "blind", "unreachable", "unusable"]
+    why: str
+    sent: int
+    returned: int
+    last_sent_at: str | None
+    last_returned_at: str | None
+    lag_s: float | None
+
+
+class FeedStatusView(Struct, frozen=True, omit_defaults=True):
+    """The feed and its senders; heartbeat: absent where it is off."""
 
     state: FeedState
     last_batch_at: str | None
     lag_s: float | None
     senders: list[SenderView]
+    heartbeat: HeartbeatView | None = None
 
 
 class CountsView(Struct, frozen=True):
@@ -116,12 +138,15 @@ class WindowView(Struct, frozen=True):
     capacity: int
 
 
-class KindView(Struct, frozen=True):
-    """Objects of one kind: how many, whether read to the end once, seconds since the last word of their source."""
+class KindView(Struct, frozen=True, omit_defaults=True):
+    """Objects of one kind: how many, whether read to the end once, seconds since the last word of their source, how that stands (live
+    sources only)."""
 
     count: int
     synced: bool
     age_s: float | None
+    state: str = "read"
+    why: str = ""
 
 
 class StatusAnswer(Struct, frozen=True):

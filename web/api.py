@@ -13,6 +13,8 @@ from quart import Response, request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 
+from actors.cluster.live.heartbeat import HeartbeatStatus
+from actors.cluster.queries import KindStatus
 from actors.engine.queries import BadCursor
 from actors.evidence.times import rfc3339
 from web.answers import (
@@ -23,6 +25,7 @@ from web.answers import (
     EscalationsAnswer,
     EvidenceAnswer,
     FeedStatusView,
+    HeartbeatView,
     KindView,
     SecretAnswer,
     SenderView,
@@ -131,14 +134,19 @@ async def _status(sources: Sources) -> Response:
     )
     now, counts = sources.clock.now(), store.counts
     feed = sources.feed_at(store, now)
-    senders = [SenderView(s.peer, rfc3339(s.last_batch_at), s.lag_s, s.skew_s) for s in store.senders]
+    beat = await sources.heartbeat_status()
+    brought = {} if beat is None else beat.peers
+    senders = [
+        SenderView(s.peer, rfc3339(s.last_batch_at), s.lag_s, s.skew_s, _moment(brought.get(s.peer)))
+        for s in store.senders
+    ]
     return json_answer(
         StatusAnswer(
             version=sources.version,
             cluster=sources.cluster_name,
             uptime_s=max(0.0, now - sources.started_at),
             revision=engine.revision,
-            feed=FeedStatusView(feed.state, feed.last_batch_at, store.lag_s, senders),
+            feed=FeedStatusView(feed.state, feed.last_batch_at, store.lag_s, senders, _heartbeat(beat)),
             counts=CountsView(
                 batches=counts.batches,
                 duplicates=counts.duplicates,
@@ -152,9 +160,31 @@ async def _status(sources: Sources) -> Response:
                 disagreements=engine.disagreements,
             ),
             window=WindowView(store.observations, store.capacity),
-            objects={kind: KindView(k.count, k.synced, k.age_s) for kind, k in cluster.objects.items()},
+            objects={kind: _kind(k) for kind, k in cluster.objects.items()},
         )
     )
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _heartbeat(beat: HeartbeatStatus | None) -> HeartbeatView | None:
+    if beat is None:
+        return None
+    return HeartbeatView(
+        state=beat.state.value,
+        why=beat.why,
+        sent=beat.sent,
+        returned=beat.returned,
+        last_sent_at=_moment(beat.last_sent_at),
+        last_returned_at=_moment(beat.last_returned_at),
+        lag_s=beat.lag_s,
+    )
+
+
+def _kind(kind: KindStatus) -> KindView:
+    return KindView(kind.count, kind.synced, kind.age_s, kind.state, kind.why)
 
 
 async def _events(sources: Sources) -> Response:

@@ -8,6 +8,7 @@ stop within a bound, a second one at once; SIGUSR1 shows every actor with its st
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import sys
 import time
@@ -20,6 +21,9 @@ import msgspec
 import trio
 
 from actors.behaviors import ActsWindow
+from actors.cluster.kept import KeptCluster
+from actors.cluster.live.access import AccessError, find_access
+from actors.cluster.live.watcher import LiveSource
 from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.cluster.source import ClusterFileError, load_file
@@ -57,12 +61,13 @@ def run_serve(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. Raises StartError."""
     _raise_file_limit()
     check_tokens(settings)
+    _check_audit_log(settings)
     sockets = _bind_all(settings)
     try:
-        snapshots = _snapshots(settings)
+        snapshots, live = _snapshots(settings), _live(settings)
         expected = _expected(settings)
         journal = _journal(settings)
-        return trio.run(_serve, settings, sockets, snapshots, journal, expected)
+        return trio.run(_serve, settings, sockets, snapshots, live, journal, expected)
     finally:
         for bound in sockets.values():
             bound.close()
@@ -100,8 +105,17 @@ def _bind_all(settings: Settings) -> dict[str, BoundSocket]:
     return found
 
 
+def _check_audit_log(settings: Settings) -> None:
+    """It need not be there yet, but the folder has to be, and no folder, pipe or device can be followed."""
+    path = settings.audit_log
+    if path is not None and path.exists() and not path.is_file():
+        raise StartError(f"PROTECTOR_AUDIT_LOG: {path}: is no regular file")
+    if path is not None and not path.parent.is_dir():
+        raise StartError(f"PROTECTOR_AUDIT_LOG: {path}: there is no such folder")
+
+
 def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
-    if settings.cluster == "none":
+    if settings.cluster in ("none", "kubernetes"):
         return ()
     if Path(settings.cluster).exists() and not Path(settings.cluster).is_file():
         raise StartError(
@@ -111,6 +125,21 @@ def _snapshots(settings: Settings) -> tuple[Snapshot, ...]:
         return (load_file(settings.cluster),)
     except ClusterFileError as error:
         raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
+
+
+def _live(settings: Settings) -> LiveSource | None:
+    """The API server of a live cluster: that there is a way to it, not that it answers, which may come later."""
+    if settings.cluster != "kubernetes":
+        return None
+    try:
+        return LiveSource(find_access(os.environ), counts={})
+    except AccessError as error:
+        raise StartError(f"PROTECTOR_CLUSTER: {error}") from None
+
+
+def _beside(store: Path) -> Path:
+    """Where the cluster is remembered: beside the store, under its name."""
+    return store.with_name(f"{store.name}-cluster")
 
 
 def _expected(settings: Settings) -> Expected:
@@ -165,6 +194,7 @@ async def _serve(
     settings: Settings,
     sockets: Mapping[str, BoundSocket],
     snapshots: tuple[Snapshot, ...],
+    live: LiveSource | None,
     journal: Journal,
     expected: Expected,
 ) -> int:
@@ -180,6 +210,9 @@ async def _serve(
                 journal=journal,
                 model=ClusterModel(ttl_s=settings.ttl_s + max(settings.lags_s.values(), default=0.0)),
                 snapshots=snapshots,
+                live=live,
+                heartbeat=live.access if live is not None and settings.heartbeat else None,
+                kept=None if live is None or settings.store_path is None else KeptCluster(_beside(settings.store_path)),
                 ended=EndedRing(revision=int(time.time() * 1000)),  # never a number that an earlier process gave out
                 write=_write_line,
                 cluster_name=cluster_name,
@@ -193,6 +226,7 @@ async def _serve(
                 first_read_after_s=settings.first_read_after_s,
                 on_event=lambda flip, line: _publish_flip(hub, flip, line),
                 on_evidence=lambda account, new: _publish_evidence(hub, account, new, cluster_name),
+                audit_log=settings.audit_log,
             )
             edge = Edge(settings, system, refs, hub, tls, drain, acts.statistics)
             await system.start(pipeline(system, parts))

@@ -241,17 +241,14 @@ def actors(*, server: str, token_file: Path | None, ca: Path | None, output: str
 @click.option("--token-file", type=FILE, help="The viewer token.")
 @click.option("--ca", type=FILE, help="CA of the server's certificate.")
 def doctor(*, expected: Path | None, server: str, token_file: Path | None, ca: Path | None) -> None:
-    """Check what a running server is told to expect: entries past their date, and those that nothing ever matched. Exit 1 if any."""
+    """Check a running server: its audit feed, the cluster that it knows, and the readers that it is told to expect. Exit 1 if any."""
     from actors.engine.expected import BadExpected
     from web.ask import AskError, Server
-    from web.doctor import check_expected, show_group
+    from web.doctor import run_doctor
 
     configure("console")
-    if expected is None:
-        click.echo("expected readers: no file is set")
-        return
     try:
-        fine = show_group("expected readers", check_expected(expected, Server(server, token_file, ca)), sys.stdout)
+        fine = run_doctor(Server(server, token_file, ca), expected, sys.stdout)
     except (AskError, BadExpected) as error:
         fail(str(error))
     else:
@@ -284,14 +281,39 @@ def audit_policy(*, rules_only: bool) -> None:
 @click.option(
     "--tls-server-name", default=None, metavar="NAME", help="The certificate's name, if URL holds none of its names."
 )
-def webhook_config(server: str, ca_file: Path | None, token_file: Path | None, tls_server_name: str | None) -> None:
-    """The kubeconfig for kube-apiserver's --audit-webhook-config-file. It holds the token: keep it 0600."""
+@click.option(
+    "--client-certificate", metavar="PATH", help="Of the API server, on its machine: in the place of a token."
+)
+@click.option("--client-key", metavar="PATH", help="The key of that certificate.")
+def webhook_config(server: str, client_certificate: str | None, client_key: str | None, **given: Any) -> None:
+    """The kubeconfig for kube-apiserver's --audit-webhook-config-file. Where it holds the token, keep it 0600."""
     from web.setup_files import SetupError, webhook_config_from
 
     try:
         found = from_environment(os.environ)
-        click.echo(webhook_config_from(found, server, ca_file, token_file, tls_server_name), nl=False)
+        client = (client_certificate, client_key)
+        click.echo(webhook_config_from(found, server, **given, client=client), nl=False)
     except (ConfigError, SetupError) as error:
+        fail(str(error))
+
+
+@cli.command()
+@click.option(
+    "--image",
+    metavar="IMAGE",
+    help="A container image whose entry point is this command [default: kube-protector of this version].",
+)
+@click.option("--namespace", default="protector", show_default=True, metavar="NAME", help="Where it runs.")
+@click.option("--storage", default="1Gi", show_default=True, metavar="SIZE", help="The volume for its state.")
+def manifests(*, image: str | None, namespace: str, storage: str) -> None:
+    """What to apply so that protector runs in the cluster that it watches: no permission on Secrets among it."""
+    from web.manifests import ManifestError
+    from web.manifests import manifests as documents
+
+    try:
+        image = image or f"kube-protector:{installed_version('kube-protector')}"
+        click.echo(documents(image, namespace=namespace, storage=storage), nl=False)
+    except ManifestError as error:
         fail(str(error))
 
 

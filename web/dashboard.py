@@ -105,7 +105,7 @@ async def parts_missing(sources: Sources) -> list[str]:
     except Unanswered:
         missing.append("store")
     try:
-        if not all(kind.synced for kind in (await sources.cluster_status()).objects.values()):
+        if not all(kind.is_settled for kind in (await sources.cluster_status()).objects.values()):
             missing.append("cluster")
     except Unanswered:
         missing.append("cluster")

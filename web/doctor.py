@@ -10,10 +10,11 @@ from typing import TextIO
 from web.ask import Server
 from web.expected_checks import Finding, expected_findings
 from web.expected_file import load_entries
+from web.feed_checks import cluster_findings, feed_findings
 from web.logs import escaped
 from web.rights import uses_of_server
 
-__all__ = ["check_expected", "show_group"]
+__all__ = ["check_expected", "run_doctor", "show_group"]
 
 
 def check_expected(path: Path, server: Server) -> list[Finding]:
@@ -21,6 +22,20 @@ def check_expected(path: Path, server: Server) -> list[Finding]:
     entries = load_entries(path)
     known = uses_of_server(server)
     return expected_findings(entries, known.uses, time.time(), since=known.since)
+
+
+def run_doctor(server: Server, expected: Path | None, out: TextIO) -> bool:
+    """Every group; whether all is fine. `expected`: the file of the expected readers. Raises AskError, BadExpected."""
+    if expected is not None:
+        load_entries(expected)  # a file that cannot be read is said before anybody is asked
+    status = server.get("/api/status")
+    groups = [("audit feed", feed_findings(status)), ("cluster", cluster_findings(status))]
+    if expected is not None:
+        groups.append(("expected readers", check_expected(expected, server)))
+    fine = [show_group(title, findings, out) for title, findings in groups]
+    if expected is None:
+        out.write("expected readers: no file is set\n")
+    return all(fine)
 
 
 def show_group(title: str, findings: Sequence[Finding], out: TextIO) -> bool:

@@ -22,12 +22,13 @@ from actors.engine.queries import EngineStatus
 from actors.runtime import ActorSnapshot, MailboxSnapshot
 from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
 from web.events import HubStatistics
-from web.families import WORD, bounded, counter, gauge, of_records
+from web.families import WORD, bounded, counter, gauge, of_counts, of_records
 from web.lag import LagStatistics
 from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
 
 if TYPE_CHECKING:
+    from actors.cluster.live.heartbeat import HeartbeatStatus
     from actors.cluster.queries import ClusterStatus
     from actors.store import StoreStatus
 
@@ -56,6 +57,7 @@ class Facts:
     sessions: SessionsStatistics | None
     listeners: Mapping[str, Sequence[Struct]]
     lag: LagStatistics | None = None
+    heartbeat: HeartbeatStatus | None = None
     acts: ActsStatistics | None = None
 
 
@@ -84,6 +86,7 @@ class Metrics:
             store=await _or_none(sources.store_status()),
             engine=await _or_none(sources.engine_status()),
             cluster=await _or_none(sources.cluster_status()),
+            heartbeat=await _or_none(sources.heartbeat_status()),
             actors=await actors_of(sources.system),
             hub=sources.hub.statistics(),
             sessions=self._sessions() if self._sessions is not None else None,
@@ -113,6 +116,8 @@ class _Facts(Collector):
         yield from _process(facts)
         if facts.store is not None:
             yield from _store(facts.store, facts)
+        if facts.heartbeat is not None:
+            yield from _heartbeat(facts.heartbeat)
         if facts.engine is not None:
             yield from _engine(facts.engine)
         if facts.acts is not None:
@@ -176,6 +181,16 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     }
     yield from of_records("store", "part", parts)
     yield gauge("feed_senders", "Addresses that batches came from.", len(store.senders))
+
+
+def _heartbeat(beat: HeartbeatStatus) -> Iterator[Metric]:
+    yield gauge(
+        "heartbeat_alive", "Whether protector's own denied requests come back.", float(beat.state.value == "alive")
+    )
+    yield counter("heartbeats_sent", "Requests for a Secret that were denied, as they should be.", beat.sent)
+    yield counter("heartbeats_returned", "Those that came back through the audit webhook.", beat.returned)
+    if beat.lag_s is not None:
+        yield gauge("heartbeat_lag_seconds", "From such a request to the arrival of its event.", beat.lag_s)
 
 
 def _engine(engine: EngineStatus) -> Iterator[Metric]:
@@ -332,3 +347,5 @@ def _faces(facts: Facts) -> Iterator[Metric]:
         yield counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
         yield counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
     yield from of_records("listener", "listener", facts.listeners)
+    yield of_counts("listener", "listener", "admitted", "credential", facts.listeners)
+    yield of_counts("listener", "listener", "answers", "status", facts.listeners)

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from actors.cluster.live.heartbeat import HeartbeatState
 from actors.engine.queries import LIMIT_DEFAULT, BadCursor, ChainPage, ChainsQuery, ChainView
 from actors.evidence.times import rfc3339
 from actors.grants import EDGES
@@ -41,6 +42,17 @@ EVENT_NAMES_SHOWN: Final = (
 """Names on /api/events that bring an open page anew."""
 
 T = TypeVar("T")
+
+
+HEARTBEAT_WORDS: Final = {
+    HeartbeatState.BLIND: "protector is blind: its own requests do not come back through the audit webhook, so reads do not either.",
+    HeartbeatState.UNUSABLE: "Whether the audit feed is alive cannot be proved:",
+    HeartbeatState.UNREACHABLE: "Whether the audit feed is alive cannot be proved, the API server does not answer:",
+}
+SOURCE_WORDS: Final = {
+    "failing": "The API server does not answer for these kinds, what is shown of them may be old:",
+    "forbidden": "The account of protector may not read these kinds, and chains that need them are missing:",
+}
 
 
 class Gathered:
@@ -86,6 +98,19 @@ class Pages:
         async def evidence_page() -> Response:
             return await self.evidence()
 
+    async def _notices(self, got: Gathered) -> list[str]:
+        """What makes an answer weaker than it looks: a feed that is blind, kinds that cannot be read."""
+        notices = []
+        beat = await got.get(self._sources.heartbeat_status())
+        if beat is not None and (words := HEARTBEAT_WORDS.get(beat.state)) is not None:
+            notices.append(f"{words} {beat.why}.")
+        cluster = await got.get(self._sources.cluster_status())
+        for state, words in SOURCE_WORDS.items():
+            kinds = [kind for kind, status in cluster.objects.items() if status.state == state] if cluster else []
+            if kinds:
+                notices.append(f"{words} {', '.join(kinds)}.")
+        return notices
+
     async def chains(self) -> Response:
         """The first glance, then the chains."""
         filters, pairs = _filters()
@@ -106,6 +131,7 @@ class Pages:
             503 if page is None else 200,
             got,
             store=store,
+            notices=await self._notices(got),
             here="/",
             title="Chains",
             json_link=link("/api/chains", **filters),
@@ -139,6 +165,7 @@ class Pages:
             503 if chain is None else 200,
             got,
             store=store,
+            notices=await self._notices(got),
             here="/chains",
             title=_chain_title(chain),
             json_link=link(f"/api/chains/{chain_id}") if chain is not None else None,
@@ -180,6 +207,7 @@ class Pages:
             503 if page is None else 200,
             got,
             store=await got.get(self._sources.store_status()),
+            notices=await self._notices(got),
             here="/evidence",
             title="Evidence",
             json_link=link("/api/evidence", **filters),

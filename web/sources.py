@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from msgspec import Struct
 
 from actors.behaviors import ActsStatistics, ActsWindow
+from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatStatus
 from actors.cluster.queries import ClusterStatusQuery
+from actors.engine.escalation_views import EscalationPage
 from actors.engine.queries import (
     BadCursor,
     ChainPage,
@@ -22,7 +24,6 @@ from actors.engine.queries import (
     ChainView,
     EngineStatus,
     EngineStatusQuery,
-    EscalationPage,
     EscalationsQuery,
     EvidencePage,
     EvidenceQuery,
@@ -132,6 +133,8 @@ class Sources:
     """The `statistics()` of each listener and its guard, by the listener's name ("audit", "behavior", "dashboard")."""
     lag: Callable[[], LagStatistics] | None = None
     """How late the event loop is."""
+    heartbeat: Askable | None = None
+    """None where it is off, or the cluster is not a live one."""
     acts: Callable[[], ActsStatistics] = ActsWindow().statistics
     """What sensors reported: the window's counts."""
     has_cluster: bool = True
@@ -185,6 +188,13 @@ class Sources:
     async def cluster_status(self) -> ClusterStatus:
         """Objects by kind: how many, in sync, how old. Unanswered."""
         status: ClusterStatus = await _ask(self.cluster, ClusterStatusQuery(), "cluster")
+        return status
+
+    async def heartbeat_status(self) -> HeartbeatStatus | None:
+        """What the heartbeat knows of the feed; None where there is none. Unanswered."""
+        if self.heartbeat is None:
+            return None
+        status: HeartbeatStatus = await _ask(self.heartbeat, HeartbeatQuery(), "heartbeat")
         return status
 
     async def feed(self) -> FeedView:

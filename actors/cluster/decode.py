@@ -35,6 +35,12 @@ UID_MAX: Final = 128
 """Longest uid that is taken; Kubernetes writes 36 characters."""
 IP_MAX: Final = 64
 """Longest address text that is taken."""
+ADDRESS_MAX: Final = 253
+"""So much of an address from outside is kept: the longest DNS name."""
+HOST_PORTS_MAX: Final = 16
+"""So many ports of its node are kept of a pod: one is enough to be exposed."""
+PORTS_END: Final = 65536
+"""After the last port."""
 SECRET_TYPE_MAX: Final = 253
 """Longest type of a Secret that is kept; a longer one becomes Opaque."""
 EXPOSURES: Final = frozenset({"internet", "cluster", "internal"})
@@ -103,7 +109,8 @@ def _ips(first: str | None, more: list[views.Ip] | None) -> tuple[str, ...]:
 def _balancer(status: views.BalancerStatus | None) -> tuple[str, ...]:
     if status is None or status.load_balancer is None:
         return ()
-    return tuple(address for each in status.load_balancer.ingress or () if (address := each.ip or each.hostname))
+    found = (each.ip or each.hostname for each in status.load_balancer.ingress or ())
+    return tuple(address[:ADDRESS_MAX] for address in found if address)
 
 
 # --- one function a kind ---------------------------------------------------------------------------------------------
@@ -136,8 +143,24 @@ def _pod(_kind: str, view: views.PodView) -> RawPod:
         mounts=(mounts := mounts_of(spec)),
         hidden=hidden_of(spec, mounts),
         exposure=_exposure(meta),
+        host_ports=_host_ports(spec),
     )
     return RawPod(pod, _controller(meta), spec.automount_service_account_token, projected)
+
+
+def _host_ports(spec: views.PodSpec) -> tuple[int, ...]:
+    """Ports of the node's own addresses. With hostNetwork the API server fills hostPort in; a manifest leaves it out."""
+    found: set[int] = set()
+    for container in [*(spec.containers or ()), *(spec.init_containers or ())]:
+        for each in container.ports or ():
+            port = each.host_port or (each.container_port if spec.host_network else 0)
+            if 0 < port < PORTS_END and not _is_loopback(each.host_ip):
+                found.add(port)
+    return tuple(sorted(found)[:HOST_PORTS_MAX])
+
+
+def _is_loopback(address: str | None) -> bool:
+    return bool(address) and (str(address).startswith("127.") or address == "::1")
 
 
 def _account(_kind: str, view: views.ServiceAccountView) -> ServiceAccount:
@@ -194,7 +217,7 @@ def _service(_kind: str, view: views.ServiceView) -> Service:
         name=_named(view.metadata),
         type=spec.type or "ClusterIP",
         selector=_pairs(spec.selector),
-        external_ips=tuple(spec.external_ips or ()),
+        external_ips=tuple(address[:ADDRESS_MAX] for address in spec.external_ips or ()),
         addresses=_balancer(view.status),
         exposure=_exposure(view.metadata),
     )
@@ -206,7 +229,10 @@ def _ingress(kind: str, view: views.IngressView) -> Route:
     backends += [path.backend for rule in spec.rules or () if rule.http is not None for path in rule.http.paths or ()]
     services = (each.service.name for each in backends if each is not None and each.service is not None)
     found = dict.fromkeys((namespace, name) for name in services if name)
-    return Route(kind, namespace, _named(view.metadata), tuple(found), _balancer(view.status))
+    old_way = view.metadata.annotations.ingress_class if view.metadata.annotations is not None else None
+    served_by = spec.ingress_class_name or old_way or ""
+    through = f"class {served_by}" if is_object_name(served_by) else ""
+    return Route(kind, namespace, _named(view.metadata), tuple(found), _balancer(view.status), through)
 
 
 def _gateway_route(kind: str, view: views.RouteView) -> RawRoute:
@@ -217,17 +243,35 @@ def _gateway_route(kind: str, view: views.RouteView) -> RawRoute:
         for ref in rule.backend_refs or ()
         if ref.name and (ref.kind or "Service") == "Service" and not ref.group
     )
+    refused = _refused(view.status, namespace)
     gateways = dict.fromkeys(
-        (ref.namespace or namespace, ref.name)
-        for ref in spec.parent_refs or ()
-        if ref.name and (ref.kind or "Gateway") == "Gateway" and ref.group in (None, _GATEWAY_GROUP)
+        place for ref in spec.parent_refs or () if (place := _gateway_of(ref, namespace)) and place not in refused
     )
     return RawRoute(Route(kind, namespace, _named(view.metadata), tuple(backends)), tuple(gateways))
 
 
+def _gateway_of(ref: views.ObjectRef, namespace: str) -> tuple[str, str] | None:
+    if not ref.name or (ref.kind or "Gateway") != "Gateway" or ref.group not in (None, _GATEWAY_GROUP):
+        return None
+    return (ref.namespace or namespace, ref.name)
+
+
+def _refused(status: views.RouteStatus | None, namespace: str) -> set[tuple[str, str]]:
+    """Gateways whose controller says that it does not take the route (condition Accepted, False), for none of their listeners."""
+    said: dict[tuple[str, str], bool] = {}
+    for parent in (status.parents or ()) if status is not None else ():
+        place = _gateway_of(parent.parent_ref, namespace)
+        if place is not None:
+            is_refused = any(each.type == "Accepted" and each.status == "False" for each in parent.conditions or ())
+            said[place] = is_refused and said.get(place, True)
+    return {place for place, is_refused in said.items() if is_refused}
+
+
 def _gateway(_kind: str, view: views.GatewayView) -> Gateway:
     addresses = tuple(
-        each.value for each in (view.status.addresses or () if view.status is not None else ()) if each.value
+        each.value[:ADDRESS_MAX]
+        for each in (view.status.addresses or () if view.status is not None else ())
+        if each.value
     )
     return Gateway(_namespace(view.metadata), _named(view.metadata), addresses)
 
@@ -327,6 +371,14 @@ def decode_builtins(value: Any, head: views.Head | None = None) -> Decoded | Ski
         return entry[1](key[1], msgspec.convert(value, entry[0]))
     except (*UNREADABLE, _ImpossibleError):
         return Skipped("malformed", kind)
+
+
+def decode_as(key: tuple[str, str], data: msgspec.Raw) -> Decoded | Skipped:
+    """The record of one object whose (API group, kind) is known from where it came; what it says itself is not looked at."""
+    try:
+        return KINDS[key][1](key[1], _DECODERS[key].decode(data))
+    except (*UNREADABLE, _ImpossibleError):
+        return Skipped("malformed", key[1])
 
 
 def _key(found: views.Head, head: views.Head | None) -> tuple[tuple[str, str], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -63,6 +64,20 @@ class Memory:
         """The live record of the key."""
         versions = self._held.get(key)
         return versions[-1] if versions and versions[-1].gone_at is None else None
+
+    def live_keys(self, kind: str) -> list[RecordKey]:
+        """Keys of what is there of this kind. Looks at every key: for a list that was read to its end, never for a change."""
+        return [
+            key for key, versions in self._held.items() if versions[-1].gone_at is None and kind_of_key(key) == kind
+        ]
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Hold what an earlier process held, versions of a key in their order. For an empty memory only."""
+        for record in records:
+            self._put(record.key, (*self.versions(record.key), record))
+            if record.gone_at is not None:
+                self._tombstones.append((record.gone_at, record.key))
+        self._tombstones = deque(sorted(self._tombstones, key=lambda each: each[0])[-TOMBSTONES_MAX:])
 
     def hold(self, record: Record) -> bool:
         """Make this the live record of its key, in place of the live one; whether that changed anything."""

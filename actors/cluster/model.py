@@ -16,11 +16,12 @@ import msgspec
 
 from actors.cluster.folding import workload_of
 from actors.cluster.memory import CHANGES_MAX, Memory, kind_of_key
+from actors.cluster.podlog import PodLog
 from actors.cluster.queries import ClusterStatistics, KindStatus
 from actors.cluster.raw import Decoded, Gateway, Owner, RawPod, RawRoute, Snapshot
 from actors.cluster.records import Binding, OwnerName, Pod, Record, RecordKey, Role, ServiceAccount
 from actors.evidence import Account, ObjectName
-from actors.messages import ClusterChanges
+from actors.messages import AccountPods, ClusterChanges
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -41,10 +42,14 @@ class ClusterModel:
         """When the source was last known to be current (epoch seconds)."""
         self.malformed = 0
         self.unknown: Counter[str] = Counter()
-        self._memory = Memory(ttl_s + MEMORY_EXTRA_S, epoch)
+        self.memory_s = ttl_s + MEMORY_EXTRA_S
+        """How long what is gone is remembered."""
+        self._memory = Memory(self.memory_s, epoch)
         self._pods: dict[str, RawPod] = {}
-        self._pods_of_account: dict[Account, dict[str, None]] = {}
+        self._pods_of_account = PodLog()
         self._pods_of_owner: dict[str, dict[str, None]] = {}
+        self._restored: set[str] = set()
+        """Pods of which only the joined record is known."""
         self._pods_named: dict[tuple[str, str], dict[str, None]] = {}
         self._owners: dict[str, Owner] = {}
         self._owner_counts: Counter[str] = Counter()
@@ -52,11 +57,26 @@ class ClusterModel:
         self._gateways: dict[tuple[str, str], Gateway] = {}
         self._routes_of_gateway: dict[tuple[str, str], dict[ObjectName, None]] = {}
 
+    def __len__(self) -> int:
+        """Keys of which something is held."""
+        return len(self._memory)
+
     # --- questions -----------------------------------------------------------------------------------------------
 
     def pods_of(self, account: Account) -> tuple[Pod, ...]:
         """The pods of the account, the remembered ones too."""
-        uids = self._pods_of_account.get(account, ())
+        return self._versions_of(self._pods_of_account.uids(account))
+
+    def pods_since(self, account: Account, epoch: int, version: int) -> AccountPods:
+        """Its pods that changed since an earlier answer's epoch and version; 0 and 0: all."""
+        log, now = self._pods_of_account, self._memory.log.epoch
+        changes = log.since(account, version) if epoch == now else None
+        if changes is None:
+            return AccountPods(account, self.pods_of(account), now, log.version)
+        changed, forgotten = changes
+        return AccountPods(account, self._versions_of(changed), now, log.version, False, tuple(forgotten))
+
+    def _versions_of(self, uids: Iterable[str]) -> tuple[Pod, ...]:
         return tuple(each for uid in uids for each in self._memory.versions(uid) if isinstance(each, Pod))
 
     def pod(self, uid: str) -> Pod | None:
@@ -122,7 +142,7 @@ class ClusterModel:
                 self._rejoin_routes((decoded.namespace, decoded.name))
             case ServiceAccount():
                 return (
-                    self._refold(self._pods_of_account.get(decoded.account, ()))
+                    self._refold(list(self._pods_of_account.uids(decoded.account)))
                     if self._memory.hold(decoded)
                     else set()
                 )
@@ -136,9 +156,7 @@ class ClusterModel:
         """The object is gone; it is remembered. Owners and Gateways are not: what they explained has been joined."""
         match decoded:
             case RawPod():
-                known = self._pods.get(decoded.pod.uid)
-                changed = {known.pod.account} if known and self._memory.bury(decoded.pod.uid, now) else set()
-                return changed | self._clean()
+                return self._bury_pod(decoded.pod.uid, now) | self._clean()
             case Owner():
                 if self._owners.pop(decoded.key, None) is not None:
                     self._owner_counts[decoded.kind] -= 1
@@ -150,6 +168,37 @@ class ClusterModel:
             case _:
                 self._memory.bury(decoded.key, now)
         return self._clean()
+
+    def remove_unseen(self, kind: str, seen: set[str | ObjectName], now: float) -> set[Account]:
+        """A whole list of the kind held `seen` (see `identity`) and nothing else: the rest of it has gone."""
+        changed: set[Account] = set()
+        for key in self._memory.live_keys(kind):
+            if key not in seen:
+                if isinstance(key, str):
+                    changed |= self._bury_pod(key, now)
+                else:
+                    self._memory.bury(key, now)
+        for uid in [uid for uid, owner in self._owners.items() if owner.kind == kind and uid not in seen]:
+            del self._owners[uid]
+            self._owner_counts[kind] -= 1
+        if kind == "Gateway":
+            for place in [each for each in self._gateways if ObjectName(kind, *each) not in seen]:
+                del self._gateways[place]
+                self._rejoin_routes(place)
+        return changed | self._clean()
+
+    def restore(self, records: Sequence[Record]) -> set[Account]:
+        """Hold what an earlier process knew, before any source has spoken; pods stay folded as they were until they are named."""
+        self._memory.restore(records)
+        changed: set[Account] = set()
+        for record in records:
+            if isinstance(record, Pod):
+                self._pods[record.uid] = RawPod(msgspec.structs.replace(record, gone_at=None))
+                self._pods_of_account.touch(record.account, record.uid)
+                self._pods_named.setdefault((record.namespace, record.name), {})[record.uid] = None
+                self._restored.add(record.uid)
+                changed.add(record.account)
+        return changed
 
     def expire(self, now: float) -> set[Account]:
         """Forget what has been gone for long enough."""
@@ -198,9 +247,10 @@ class ClusterModel:
         changed: set[Account] = set()
         for key, index in last_seen.items():
             if any(kind_of_key(key) in covered for covered in covers[index + 1 :]):
-                self._memory.bury(key, math.inf)
                 if isinstance(key, str):
-                    changed.add(self._pods[key].pod.account)
+                    changed |= self._bury_pod(key, math.inf)
+                else:
+                    self._memory.bury(key, math.inf)
         return changed
 
     # --- pods -------------------------------------------------------------------------------------------------------
@@ -212,13 +262,23 @@ class ClusterModel:
             changed.add(known.pod.account)
             self._unlink_pod(known)
         self._pods[uid] = raw
-        self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
+        self._restored.discard(uid)
         self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
+            self._pods_of_account.touch(raw.pod.account, uid)
             changed.add(raw.pod.account)
+        elif changed:
+            self._pods_of_account.touch(raw.pod.account, uid)
         return changed
+
+    def _bury_pod(self, uid: str, at: float) -> set[Account]:
+        known = self._pods.get(uid)
+        if known is None or not self._memory.bury(uid, at):
+            return set()
+        self._pods_of_account.touch(known.pod.account, uid)
+        return {known.pod.account}
 
     def _joined_pod(self, raw: RawPod, known: RawPod | None) -> Pod:
         pod, owner = raw.pod, raw.owner
@@ -244,7 +304,12 @@ class ClusterModel:
         changed: set[Account] = set()
         for uid in uids:
             raw = self._pods[uid]
-            if self._memory.live(uid) is not None and self._memory.hold(self._joined_pod(raw, raw)):
+            if (
+                uid not in self._restored
+                and self._memory.live(uid) is not None
+                and self._memory.hold(self._joined_pod(raw, raw))
+            ):
+                self._pods_of_account.touch(raw.pod.account, uid)
                 changed.add(raw.pod.account)
         return changed
 
@@ -259,7 +324,7 @@ class ClusterModel:
         return self._refold(self._pods_of_owner.get(owner.key, ()))
 
     def _unlink_pod(self, raw: RawPod) -> None:
-        _discard(self._pods_of_account, raw.pod.account, raw.pod.uid)
+        self._pods_of_account.leave(raw.pod.account, raw.pod.uid)
         _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
             _discard(self._pods_of_owner, _owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
@@ -270,8 +335,9 @@ class ClusterModel:
         live = self._memory.live(record.key)
         if live is None:
             is_new = not self._memory.versions(record.key)
-            first = record.valid_from if is_new else now
-            self._memory.hold(msgspec.structs.replace(record, valid_from=first if since is None else since))
+            first = record.valid_from if is_new or record.valid_from > 0.0 else now
+            dated = since is None or record.valid_from > 0.0  # the source says since when it is there
+            self._memory.hold(msgspec.structs.replace(record, valid_from=first if dated else since))
         elif _says(live) == _says(record):
             assert isinstance(live, (Role, Binding))  # noqa: S101 - a key has records of one type
             self._memory.hold(msgspec.structs.replace(record, valid_from=live.valid_from))
@@ -286,9 +352,11 @@ class ClusterModel:
         self._join_route(raw)
 
     def _join_route(self, raw: RawRoute) -> None:
-        found = (self._gateways.get(each) for each in raw.gateways)
-        addresses = dict.fromkeys(address for each in found if each is not None for address in each.addresses)
-        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses)))
+        known = [gateway for each in raw.gateways if (gateway := self._gateways.get(each)) is not None]
+        found = [gateway for gateway in known if gateway.addresses]
+        addresses = dict.fromkeys(address for gateway in found for address in gateway.addresses)
+        through = ", ".join(f"Gateway {gateway.namespace}/{gateway.name}" for gateway in found)
+        self._memory.hold(msgspec.structs.replace(raw.route, addresses=tuple(addresses), through=through))
 
     def _rejoin_routes(self, gateway: tuple[str, str]) -> None:
         for key in self._routes_of_gateway.get(gateway, ()):
@@ -306,6 +374,7 @@ class ClusterModel:
         for key in self._memory.take_forgotten():
             if isinstance(key, str):
                 raw = self._pods.pop(key)
+                self._restored.discard(key)
                 self._unlink_pod(raw)
                 changed.add(raw.pod.account)
             else:
@@ -335,6 +404,19 @@ def _says(record: Record) -> tuple[object, ...]:
             return (record.role_kind, record.role_name, record.subjects)
         case _:
             return (record,)
+
+
+def identity(decoded: Decoded) -> str | ObjectName:
+    """What tells the object apart from others of its kind: of pods and owners the uid, else kind, namespace and name."""
+    match decoded:
+        case Gateway():
+            return ObjectName("Gateway", decoded.namespace, decoded.name)
+        case Owner():
+            return decoded.key
+        case _:
+            key = _key_of(decoded)
+            assert key is not None  # noqa: S101 - the others are the two above
+            return key
 
 
 def _key_of(decoded: Decoded) -> RecordKey | None:

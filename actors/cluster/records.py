@@ -53,6 +53,8 @@ class Pod(Struct, frozen=True, gc=False):
     mounts: tuple[MountedSecret, ...] = ()
     exposure: str | None = None
     """The value of the annotation protector.dev/exposure."""
+    host_ports: tuple[int, ...] = ()
+    """Ports of its node that it listens on: hostPort, or with hostNetwork any port that a container declares."""
     gone_at: float | None = None
     hidden: tuple[str, ...] = ()
     """Paths below a Secret's mount where something else is mounted: a file there is none of the Secret's."""
@@ -154,6 +156,8 @@ class Route(Struct, frozen=True, gc=False):
     backends: tuple[tuple[str, str], ...] = ()
     """(namespace, Service name)."""
     addresses: tuple[str, ...] = ()
+    through: str = ""
+    """What serves it: "class nginx", or the gateways that have an address, "Gateway infra/gw"; "" where it is not said."""
     gone_at: float | None = None
 
     @property

@@ -1,6 +1,6 @@
 """Views of Kubernetes objects: the fields that records are made of, and nothing else, so that msgspec never builds the rest.
 
-Values of Secrets and of environment variables, annotations (but one) and managedFields have no field here: they cannot
+Values of Secrets and of environment variables, annotations (but two) and managedFields have no field here: they cannot
 survive. Go writes empty lists and maps as null, so every one of them may be None. Counterpart: decode.py, mounts.py.
 """
 
@@ -30,10 +30,17 @@ class Head(View, frozen=True):
     api_version: str = ""
 
 
-class Annotations(Struct, frozen=True, gc=False, rename={"exposure": "protector.dev/exposure"}):
-    """The only annotation that survives."""
+class Annotations(
+    Struct,
+    frozen=True,
+    gc=False,
+    rename={"exposure": "protector.dev/exposure", "ingress_class": "kubernetes.io/ingress.class"},
+):
+    """The only annotations that are looked at."""
 
     exposure: str | None = None
+    ingress_class: str | None = None
+    """How the class of an Ingress was said before there was a field for it; controllers still heed it."""
 
 
 class OwnerReference(View, frozen=True):
@@ -56,7 +63,7 @@ class Meta(View, frozen=True):
 
 
 class AnnotatedMeta(Meta, frozen=True):
-    """metadata of Pods and Services."""
+    """metadata of Pods, Services and Ingresses."""
 
     annotations: Annotations | None = None
 
@@ -147,9 +154,20 @@ class EnvFrom(View, frozen=True):
     secret_ref: NameRef | None = None
 
 
+class ContainerPort(
+    View, frozen=True, rename={"container_port": "containerPort", "host_port": "hostPort", "host_ip": "hostIP"}
+):
+    """containers[].ports[]."""
+
+    container_port: int = 0
+    host_port: int | None = None
+    host_ip: str | None = None
+
+
 class Container(View, frozen=True):
     """containers[], initContainers[], ephemeralContainers[]."""
 
+    ports: list[ContainerPort] | None = None
     volume_mounts: list[VolumeMount] | None = None
     env: list[EnvVar] | None = None
     env_from: list[EnvFrom] | None = None
@@ -345,6 +363,7 @@ class IngressRule(View, frozen=True):
 class IngressSpec(View, frozen=True):
     """spec of an Ingress."""
 
+    ingress_class_name: str | None = None
     default_backend: IngressBackend | None = None
     rules: list[IngressRule] | None = None
 
@@ -352,7 +371,7 @@ class IngressSpec(View, frozen=True):
 class IngressView(View, frozen=True):
     """An Ingress."""
 
-    metadata: Meta
+    metadata: AnnotatedMeta
     spec: IngressSpec | None = None
     status: BalancerStatus | None = None
 
@@ -379,11 +398,32 @@ class RouteSpec(View, frozen=True):
     rules: list[RouteRule] | None = None
 
 
+class Condition(View, frozen=True):
+    """conditions[] of a status."""
+
+    type: str = ""
+    status: str = ""
+
+
+class RouteParent(View, frozen=True):
+    """status.parents[] of a Gateway API route: what one of its parents' controllers says."""
+
+    parent_ref: ObjectRef
+    conditions: list[Condition] | None = None
+
+
+class RouteStatus(View, frozen=True):
+    """status of a Gateway API route."""
+
+    parents: list[RouteParent] | None = None
+
+
 class RouteView(View, frozen=True):
     """A Gateway API route."""
 
     metadata: Meta
     spec: RouteSpec | None = None
+    status: RouteStatus | None = None
 
 
 class GatewayAddress(View, frozen=True):

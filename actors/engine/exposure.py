@@ -1,4 +1,4 @@
-"""How far from outside a workload can be reached, and why: Services, routes and annotations against its pods. Pure.
+"""How far from outside a workload can be reached, and why: Services, routes, its node's ports and annotations. Pure.
 
 Everything is found through indexes, so that a change of one Service or pod looks at what it concerns and at nothing else.
 A Service without a selector reaches no pods by itself. Source of the rules: design 3, Exposure.
@@ -6,8 +6,8 @@ A Service without a selector reaches no pods by itself. Source of the rules: des
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,8 +43,20 @@ UNEXPOSED: Final = Exposure(INTERNAL, "no Service selects it")
 _Label = tuple[str, str, str]
 """(namespace, key, value)."""
 _ServiceName = tuple[str, str]
-PodShape = tuple[str, tuple[tuple[str, str], ...], str | None]
-"""What of a pod decides about exposure: namespace, labels, annotation. The pods of a workload mostly share one."""
+NODE_NETWORK: Final = -1
+"""Stands in a shape for hostNetwork; the ports follow."""
+ADDRESSES_SHOWN: Final = 3
+"""So many addresses a reason names."""
+
+
+class PodShape(NamedTuple):
+    """What of a pod decides about exposure. The pods of a workload mostly share one."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    annotated: str | None
+    node_ports: tuple[int, ...] = ()
+    """Ports of its node that it listens on, NODE_NETWORK before them where it has the whole network of its node."""
 
 
 class Exposures:
@@ -135,9 +147,11 @@ class Exposures:
     def of(self, shapes: Iterable[PodShape]) -> Exposure:
         """How a workload whose pods have these shapes is exposed: the worst of them; its reason is the same every time."""
         worst = (RANKS[INTERNAL], UNEXPOSED.reason)
-        for namespace, labels, annotated in shapes:
+        for namespace, labels, annotated, node_ports in shapes:
             if annotated == INTERNET:
                 worst = min(worst, (RANKS[INTERNET], "its pods are annotated as exposed to the internet"))
+            if node_ports:
+                worst = min(worst, _of_node(node_ports))
             for key, value in labels:
                 for name in self._by_label.get((namespace, key, value), ()):
                     service = self._services[name]
@@ -150,20 +164,40 @@ class Exposures:
         """Rank and reason of the exposure that this Service gives to what it selects."""
         title = f"Service {service.namespace}/{service.name}"
         if service.type in OUTSIDE_TYPES:
-            return RANKS[INTERNET], f"{title} is of type {service.type}"
+            at = f" at {_some(service.addresses)}" if service.addresses else ""
+            return RANKS[INTERNET], f"{title} is of type {service.type}{at}"
         if service.external_ips:
-            return RANKS[INTERNET], f"{title} has external IPs"
+            return RANKS[INTERNET], f"{title} has external IPs {_some(service.external_ips)}"
         if service.exposure == INTERNET:
             return RANKS[INTERNET], f"{title} is annotated as exposed to the internet"
+        waiting = ""
         for key in sorted(self._routes_to.get((service.namespace, service.name), ()), key=str):
-            if self._routes[key].addresses:
-                return RANKS[INTERNET], f"{key} leads to {title} from an address"
-        return RANKS[CLUSTER], f"{title} selects it"
+            route = self._routes[key]
+            through = f" ({route.through})" if route.through else ""
+            if route.addresses:
+                return RANKS[INTERNET], f"{key}{through} leads to {title} from {_some(route.addresses)}"
+            waiting = waiting or f"; {key}{through} leads there, but has no address"
+        return RANKS[CLUSTER], f"{title} selects it{waiting}"
 
 
 def shape_of(pod: Pod) -> PodShape:
     """What of this pod decides about exposure."""
-    return (pod.namespace, pod.labels, pod.exposure)
+    node_ports = (NODE_NETWORK, *pod.host_ports) if pod.host_network else pod.host_ports
+    return PodShape(pod.namespace, pod.labels, pod.exposure, node_ports)
+
+
+def _of_node(node_ports: tuple[int, ...]) -> tuple[int, str]:
+    """Rank and reason of ports on the addresses of nodes: like a NodePort's, they are open to whoever reaches a node."""
+    how = "hostNetwork" if node_ports[0] == NODE_NETWORK else "hostPort"
+    ports = [str(port) for port in node_ports if port != NODE_NETWORK]
+    if ports:
+        return RANKS[INTERNET], f"its pods listen on port {_some(ports)} of their nodes ({how})"
+    return RANKS[CLUSTER], "its pods share the network of their nodes (hostNetwork) and declare no port"
+
+
+def _some(values: Sequence[str]) -> str:
+    more = len(values) - ADDRESSES_SHOWN
+    return ", ".join(values[:ADDRESSES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _labels(pod: Pod) -> list[_Label]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from actors.engine.core import Engine
 from actors.engine.listing import Listing
-from actors.engine.nodes import Chain
+from actors.engine.nodes import AccountNode, Chain
 from actors.engine.queries import (
     EngineStatus,
     EvidenceQuery,
@@ -44,19 +44,27 @@ def secret_view(engine: Engine, listing: Listing, query: SecretQuery, now: float
     page = listing.evidence(EvidenceQuery(secret=secret, limit=EVIDENCE_MAX), now)
     return SecretView(
         secret=NameView(*secret),
-        readers=[_reader_view(reader, over.get(reader.account, [])) for reader in islice(candidates, READERS_MAX)],
+        readers=[
+            _reader_view(reader, over.get(reader.account, []), graph.accounts.get(reader.account))
+            for reader in islice(candidates, READERS_MAX)
+        ],
         mounted_by=[object_view(workload) for workload in sorted(mounted_by)],
         evidence=getattr(page, "evidence", []),
     )
 
 
-def _reader_view(reader: Reader, chains: list[Chain]) -> ReaderView:
+def _reader_view(reader: Reader, chains: list[Chain], node: AccountNode | None) -> ReaderView:
+    entries = () if node is None else tuple(node.entries.values())
     return ReaderView(
         service_account=NameView(reader.account.namespace, reader.account.name),
         workloads=[object_view(workload) for workload in sorted({chain.node.workload for chain in chains})],
         verbs=list(reader.verbs),
         grants=[GrantNameView(object_view(grant.binding), object_view(grant.role)) for grant in reader.grants],
         chains=sorted(chain.id for chain in chains),
+        without_token=[
+            object_view(workload)
+            for workload in sorted(entry.node.workload for entry in entries if entry.pods and not entry.tokens)
+        ],
     )
 
 

@@ -1,6 +1,7 @@
 """What may be asked of the engine, and the answers: the shapes of the outside contract (design 4) as frozen records.
 
-`msgspec.to_builtins` of a view is the JSON of the contract; times in views are RFC 3339 text. Counterpart: web/api.py, web/pages.py.
+`msgspec.to_builtins` of a view is the JSON of the contract; times in views are RFC 3339 text.
+Counterparts: escalation_views.py (answers about escalations), web/api.py, web/pages.py.
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ class EntryView(Struct, frozen=True, gc=False):
     exposure: str
     exposure_reason: str
     pods: list[str]
+    usable_token: bool | None
+    """Whether any of its pods gets a token of the account; null where no account is asked (mounted). A lit chain without one was
+    used with a token from elsewhere, or before."""
 
 
 class GrantView(Struct, frozen=True, gc=False):
@@ -234,6 +238,8 @@ class ReaderView(Struct, frozen=True, gc=False):
     verbs: list[str]
     grants: list[GrantNameView]
     chains: list[str]
+    without_token: list[ObjectView]
+    """Workloads that run as the account and get no token of it: they cannot use these grants by themselves."""
 
 
 class SecretView(Struct, frozen=True, gc=False):
@@ -243,51 +249,6 @@ class SecretView(Struct, frozen=True, gc=False):
     readers: list[ReaderView]
     mounted_by: list[ObjectView]
     evidence: list[EvidenceView]
-
-
-class ReachedAccountView(Struct, frozen=True, gc=False):
-    """Accounts that one gets hold of and that may read Secrets; name null: every account there, namespace null: everywhere."""
-
-    service_account: NameView
-    scopes: list[NameView]
-    """What they may read, the first few."""
-
-
-class EscalationView(Struct, frozen=True, gc=False):
-    """One way to Secrets that is no read of one. Never corroborated: no event of a Secret shows that it was gone."""
-
-    id: str
-    entry: EntryView
-    service_account: NameView
-    reach: str
-    edge: str
-    technique: str
-    verbs: list[str]
-    names: list[str] | None
-    """The pods, accounts or roles that it may be used on; null: every one."""
-    namespace: str | None
-    """Where; null: everywhere."""
-    grants: list[GrantNameView]
-    """The grant that gives it, then the one that it takes besides."""
-    through: str
-    objective: NameView | None
-    """The Secrets that it leads to at once; null where it leads to pods or accounts."""
-    accounts: list[ReachedAccountView]
-    accounts_more: bool
-    mounted: list[NameView]
-    """Secrets that the pods it gets hold of mount."""
-    mounted_more: bool
-    latent: bool
-    """Whether nothing that is known there leads on to a Secret now."""
-    breach_relevant: bool
-
-
-class EscalationPage(Struct, frozen=True):
-    """A page of escalations, shorter than `limit` where filters let little through. `total` null: not counted under filters."""
-
-    escalations: list[EscalationView]
-    next_cursor: str | None
-    total: int | None
 
 
 class EngineStatus(Struct, frozen=True):

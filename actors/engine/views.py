@@ -168,7 +168,13 @@ def _chain_view(
     return ChainView(
         id=chain.id,
         entry=EntryView(
-            workload.kind, workload.namespace, workload.name, exposure.level, exposure.reason, list(chain.pods)
+            workload.kind,
+            workload.namespace,
+            workload.name,
+            exposure.level,
+            exposure.reason,
+            list(chain.pods),
+            None if entry is None else entry.tokens > 0,
         ),
         service_account=account,
         reach=chain.reach,

@@ -76,7 +76,16 @@ def parse_whole(body: bytes, received_at: float, peer: str = "") -> ParsedBatch 
 def _batch_of(body: bytes, peer: str, tally: Tally, error: str | None) -> ParsedBatch:
     digest, reads = hashlib.sha256(body).digest(), tuple(tally.reads)
     return ParsedBatch(
-        digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at, tally.allowance_s
+        digest=digest,
+        received_at=tally.received_at,
+        events=tally.events,
+        reads=reads,
+        dropped=tally.dropped,
+        error=error,
+        peer=peer,
+        newest_at=tally.newest_at,
+        heartbeats=tuple(tally.heartbeats),
+        allowance_s=tally.allowance_s,
     )
 
 

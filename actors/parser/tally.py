@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.evidence import Read
+from actors.messages import HEARTBEAT_PREFIX, HEARTBEATS_MAX
 from actors.parser.reads import at_of, plain_read_of, read_of
 from actors.parser.rule import Drop, ends_watch, is_borrowed, judge
 from actors.parser.views import Item
@@ -20,12 +21,13 @@ NO_LAGS: Final[Mapping[str, float]] = {}
 class Tally:
     """What was found so far."""
 
-    __slots__ = ("allowance_s", "dropped", "events", "lags_s", "newest_at", "reads", "received_at")
+    __slots__ = ("allowance_s", "dropped", "events", "heartbeats", "lags_s", "newest_at", "reads", "received_at")
 
     def __init__(self, received_at: float, lags_s: Mapping[str, float] = NO_LAGS) -> None:
         self.received_at = received_at
         self.lags_s = lags_s
         self.reads: list[Read] = []
+        self.heartbeats: list[str] = []
         self.dropped: dict[str, int] = {}
         self.events = 0
         self.newest_at: float | None = None
@@ -60,10 +62,17 @@ class Tally:
             self.drop(reason)
             if reason is Drop.IMPERSONATED and is_borrowed(item):
                 reads.append(read_of(item, received_at, staged_at, borrowed=True))
+            elif reason is Drop.DENIED:
+                self._denied(item)
             elif ends_watch(item, reason):
                 borrowed = item.impersonated_user is not None
                 reads.append(replace(read_of(item, received_at, staged_at, borrowed=borrowed), ends_only=True))
         self.newest_at = max(newest, at_of(newest_plain) or 0.0) or None
+
+    def _denied(self, item: Item) -> None:
+        name = item.object_ref.name if item.object_ref is not None else None
+        if name is not None and name.startswith(HEARTBEAT_PREFIX) and len(self.heartbeats) < HEARTBEATS_MAX:
+            self.heartbeats.append(name)
 
     def mark(self, since: int, via: str) -> None:
         """The reads from number `since` on came by this log."""
@@ -74,6 +83,7 @@ class Tally:
     def add_all(self, other: Tally) -> None:
         """Count what another tally found."""
         self.reads += other.reads
+        self.heartbeats = (self.heartbeats + other.heartbeats)[:HEARTBEATS_MAX]
         for reason, n in other.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + n
         self.events += other.events

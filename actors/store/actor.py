@@ -1,7 +1,7 @@
 """The store's actor: what was answered is durable, what is durable is in the window, and whoever needs it pulls it.
 
 Each incarnation loads everything from the journal, which outlives it; so a crash at any message loses nothing that was answered.
-Messages: RecordBatch, Follow, LiveAccounts, FlipsAnnounced, Announced (actors/messages.py), StoreStatusQuery, HistoryQuery
+Messages: RecordBatch, Follow, LiveAccounts, FlipsAnnounced, Announced, NoteOf (actors/messages.py), StoreStatusQuery, HistoryQuery
 (queries.py). Tells the accounts' actors that follow AccountChanges, the router AccountsChanged where none does.
 Counterparts: ledger.py (what a batch does), writer.py (commits), followers.py (who is told what changed), journal.py.
 """
@@ -26,6 +26,7 @@ from actors.messages import (
     FlipsAnnounced,
     Follow,
     LiveAccounts,
+    NoteOf,
     ParsedBatch,
     RecordBatch,
     StoreUnavailable,
@@ -187,6 +188,14 @@ class StoreActor(Actor):
                 self._writer.announce(lit, dark)
             case Announced():
                 return AnnouncedKeys(frozenset(self._announced))
+            case _:
+                return self._asked(message)
+        return None
+
+    def _asked(self, message: Any) -> Any:
+        match message:
+            case NoteOf(name):
+                return self._note_of(name)
             case StoreStatusQuery():
                 return self._status()
             case HistoryQuery(account):
@@ -196,7 +205,6 @@ class StoreActor(Actor):
                 return self._history_page(part, after, limit)
             case _:
                 return super().on_receive(message)
-        return None
 
     def _history_page(self, part: int, after: Account | None, limit: int) -> HistoryPage:
         history = self._ledger.history
@@ -222,6 +230,11 @@ class StoreActor(Actor):
         """The batch is durable and applied."""
         self._senders.heard(batch)
         self._publish()
+
+    def _note_of(self, name: str) -> bytes | StoreUnavailable | None:
+        if self._writer.is_writing(name):
+            return StoreUnavailable("the note is being written")
+        return self._ledger.notes.get(name)
 
     # --- telling others, and time -------------------------------------------------------------------------------------
 

@@ -18,13 +18,13 @@ import msgspec
 from actors.evidence import Account, ObservationKey, Read, Scope
 from actors.messages import BatchAnswer
 from actors.store.journal import JournalError, JournalUnavailable
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard, notes_of
 
 T = TypeVar("T")
 
 APPLICATION_ID: Final = 0x70726F74
 """Marks the file as ours (https://sqlite.org/pragma.html#pragma_application_id)."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 SCHEMA: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL)",
     # One row a batch. answer: msgpack; reads: deflated msgpack, NULL once state and history rows contain them.
@@ -36,7 +36,11 @@ SCHEMA: Final = (
     "CREATE TABLE state (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL)",
     "CREATE TABLE history (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL)",
     "CREATE TABLE announced (key TEXT PRIMARY KEY) WITHOUT ROWID",
+    # What a source of batches wants back, written in the commit of the batch that it came with.
+    "CREATE TABLE note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 )
+MIGRATIONS: Final = {1: (SCHEMA[-1],)}
+"""What makes a file of the next version out of one of this version."""
 LOCK_WAIT_S: Final = 5.0
 """How long to wait for another process to let go of the file: one that is just ending."""
 WAL_PAGES: Final = 512
@@ -94,6 +98,8 @@ class Database:
         """It was opened once, so it is ours: later errors may pass."""
         self._doubt = False
         """A commit failed: whatever it may have left is taken out before the next one."""
+        self._notes: dict[str, bytes] = {}
+        """As they were committed, without doubt."""
         self._folded = 0
         """Reads of the batches up to this one are let go."""
 
@@ -111,12 +117,14 @@ class Database:
         self._folded = (first or last + 1) - 1
         self.records = db.execute("SELECT count(*) FROM batch").fetchone()[0]
         self._measure(db, count_rows=True)
+        self._notes = dict(db.execute("SELECT name, value FROM note"))
         return Head(
             max(last, int(meta.get("last_seq", 0))),
             meta.get("since"),
             keys,
             last_batch_at=meta.get("last_batch_at"),
             lag_s=meta.get("lag_s"),
+            notes=dict(self._notes),
         )
 
     def _connect(self) -> sqlite3.Connection:
@@ -162,6 +170,11 @@ class Database:
             raise JournalError(
                 f"{self.path}: written by a newer protector (schema {version}; this one knows {SCHEMA_VERSION})"
             )
+        elif version < SCHEMA_VERSION:
+            for before in range(version, SCHEMA_VERSION):
+                for statement in MIGRATIONS[before]:
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
 
     # --- calls ------------------------------------------------------------------------------------------------------------
@@ -182,18 +195,23 @@ class Database:
         # beside the batches, which are forgotten some time: how long nothing was heard must be known for longer
         last_batch_at, lag_s = last_heard(records)
         heard = [(n, v) for n, v in (("last_batch_at", last_batch_at), ("lag_s", lag_s)) if v is not None]
+        notes = notes_of(records)
 
         def write(db: sqlite3.Connection) -> None:
             if self._doubt:
                 db.execute("DELETE FROM batch WHERE seq >= ?", (rows[0][0],))
+                db.execute("DELETE FROM note")
+                db.executemany("INSERT INTO note VALUES (?, ?)", self._notes.items())
             db.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", rows)
             if self.records == 0:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('since', ?)", (rows[0][2],))
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", heard)
+            db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", notes.items())
 
         if rows:
             self._transaction(write)
             self._doubt = False
+            self._notes |= notes
             self.records += len(rows)
 
     def fold(self, fold: Fold) -> None:

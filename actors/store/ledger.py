@@ -84,6 +84,8 @@ class Ledger:
         self._places: dict[int, tuple[tuple[Read, ...], list[Found]]] = {}
         """Where the reads of the batches that are planned belong, by batch; one that was not accepted is replaced by the next."""
         self._tally = tally if tally is not None else Tally()
+        self.notes: dict[str, bytes] = {}
+        """What sources want back, as of the batches that are applied."""
         self._old_rows: list[HistoryKey] = []
         self._pruning: Iterator[HistoryKey | None] | None = None
 
@@ -121,7 +123,7 @@ class Ledger:
                 new += 1
         self._places[seq] = (batch.reads, places)
         answer = BatchAnswer(batch.events, reads, new, batch.dropped, False, batch.error)
-        return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads, batch.newest_at)
+        return Record(seq, batch.digest, now, batch.received_at, answer, batch.reads, batch.newest_at, batch.note)
 
     def _is_over(self, read: Read, overlay: Overlay) -> bool:
         """Whether it is the start of a watch whose end is in a batch before, or earlier in this one."""
@@ -181,6 +183,8 @@ class Ledger:
                 yield
         self.digests.add(record.digest, record.answer, record.recorded_at)
         self.seq = seq
+        if record.note is not None:
+            self.notes[record.note.name] = record.note.value
         self.unfolded += len(record.reads)
         if counted:
             self._count(record, late, self.window.evicted - evicted)
@@ -204,6 +208,7 @@ class Ledger:
         """Where the journal stands; before the first page."""
         self.seq = head.last_seq
         self.history.since = head.since
+        self.notes = dict(head.notes)
         if self._tally.seq is None:
             self._tally.seq = head.last_seq
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from actors.evidence import Account, Scope
 from actors.store.journal import JournalStatistics
 from actors.store.place import Place
-from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard
+from actors.store.records import Cursor, Drop, Fold, Head, HistoryRow, Page, Record, StateRow, last_heard, notes_of
 from actors.store.sharded import ShardedDict
 from actors.store.tally import Tally
 
@@ -45,6 +45,7 @@ class MemoryJournal:
         self._since: float | None = None
         self._last_batch_at: float | None = None
         self._lag_s: float | None = None
+        self._notes: dict[str, bytes] = {}
         self._last_seq = 0
         self._opens = self._commits = 0
 
@@ -52,7 +53,9 @@ class MemoryJournal:
         """Nothing to wait for."""
         self._opens += 1
         announced = frozenset(self._announced)
-        return Head(self._last_seq, self._since, announced, self._opens, self._last_batch_at, self._lag_s)
+        return Head(
+            self._last_seq, self._since, announced, self._opens, self._last_batch_at, self._lag_s, dict(self._notes)
+        )
 
     async def read(self, cursor: Cursor | None) -> Page:
         """A part of the states or of the history, or some batches."""
@@ -85,6 +88,7 @@ class MemoryJournal:
         last_batch_at, lag_s = last_heard(records)
         self._last_batch_at = self._last_batch_at if last_batch_at is None else last_batch_at
         self._lag_s = self._lag_s if lag_s is None else lag_s
+        self._notes |= notes_of(records)
         self._commits += 1
 
     async def fold(self, fold: Fold) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from actors.evidence import Account, Observation, ObservationKey, Read, Scope
-from actors.messages import BatchAnswer
+from actors.messages import BatchAnswer, Note
 from actors.store.watches import WatchBook
 
 HistoryKey = tuple[Account, Scope, str]
@@ -32,6 +32,8 @@ class Record(Struct, frozen=True, gc=False):
     """Empty once rows contain them."""
     newest_at: float | None = None
     """As in ParsedBatch; a journal need not give it back, only `Head.lag_s`."""
+    note: Note | None = None
+    """As in ParsedBatch; a journal need not give it back, only `Head.notes`."""
 
 
 class StateRow(Struct, frozen=True, gc=False):
@@ -87,6 +89,8 @@ class Head(Struct, frozen=True):
     """Receipt of the last batch that was recorded, however long ago (epoch seconds)."""
     lag_s: float | None = None
     """Receipt minus the newest item's time, of the last batch that had any."""
+    notes: dict[str, bytes] = field(default_factory=dict)
+    """The last value of each note."""
 
 
 def lag_of(received_at: float, newest_at: float) -> float:
@@ -98,6 +102,11 @@ def last_heard(records: Sequence[Record]) -> tuple[float | None, float | None]:
     """Receipt of the last of these batches, and the lag of the last that had an item's time; None where there is none."""
     lags = [lag_of(r.received_at, r.newest_at) for r in records if r.newest_at is not None]
     return max((r.received_at for r in records), default=None), lags[-1] if lags else None
+
+
+def notes_of(records: Sequence[Record]) -> dict[str, bytes]:
+    """The last value of each note in these batches."""
+    return {record.note.name: record.note.value for record in records if record.note is not None}
 
 
 Cursor = tuple[str, int | bytes]

@@ -126,6 +126,10 @@ class Writer:
         self._pending_reads += len(batch.reads)
         self._wake.set()
 
+    def is_writing(self, note: str) -> bool:
+        """Whether a batch with this note waits for its commit, so that what is known of the note may be old in a moment."""
+        return any(w.batch.note is not None and w.batch.note.name == note for w in self._in_flight.values())
+
     def announce(self, lit: Sequence[str], dark: Sequence[str]) -> None:
         """Remember these in the journal, when there is time."""
         for key in dark:

@@ -70,6 +70,14 @@ def test_a_pod_keeps_what_is_needed() -> None:
     assert OwnerName("ReplicaSet", "web", "r1") == found.owner
 
 
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+def test_a_port_of_the_node_is_seen(where: str) -> None:
+    """Of any container; a port that is the pod's alone is none."""
+    ports = [{"containerPort": 80}, {"containerPort": 443, "hostPort": 8443}]
+    assert decoded(pod(**{where: [{"name": "c", "ports": ports}]})).pod.host_ports == (8443,)
+    assert not decoded(pod(**{where: [{"name": "c", "ports": ports[:1]}]})).pod.host_ports
+
+
 def test_a_pod_without_account_runs_as_default() -> None:
     """G14: no serviceAccountName means the account default of the pod's namespace."""
     assert Account("app", "default") == raw_pod().pod.account
@@ -202,6 +210,72 @@ def test_gateway_routes() -> None:
         status={"addresses": [{"type": "IPAddress", "value": "203.0.113.9"}]},
     )
     assert decoded(gateway) == Gateway("infra", "gw", ("203.0.113.9",))
+
+
+@pytest.mark.parametrize(
+    ("spec", "ports"),
+    [
+        ({"ports": [{"containerPort": 80}]}, ()),
+        ({"ports": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81, "hostPort": 81}]}, (81, 8080)),
+        ({"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1"}]}, ()),
+        ({"ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "0.0.0.0"}]}, (80,)),
+        ({"ports": [{"containerPort": 80, "hostPort": 99_999}]}, ()),
+        ({"ports": [{"containerPort": port, "hostPort": port} for port in range(1, 40)]}, tuple(range(1, 17))),
+        ({"ports": None}, ()),
+    ],
+)
+def test_ports_of_the_node(spec: dict, ports: tuple[int, ...]) -> None:
+    """hostPort, but for those that only the node itself reaches; at most 16 of them."""
+    assert raw_pod(containers=[spec]).pod.host_ports == ports
+
+
+def test_with_the_nodes_network_every_declared_port_is_the_nodes() -> None:
+    """The API server fills hostPort in; a manifest leaves it out."""
+    found = raw_pod(containers=[{"ports": [{"containerPort": 9100}]}], hostNetwork=True).pod
+    assert (found.host_network, found.host_ports) == (True, (9100,))
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotations", "through"),
+    [
+        ({"ingressClassName": "nginx"}, {}, "class nginx"),
+        ({}, {"kubernetes.io/ingress.class": "traefik"}, "class traefik"),
+        ({"ingressClassName": "nginx"}, {"kubernetes.io/ingress.class": "traefik"}, "class nginx"),
+        ({}, {"kubernetes.io/ingress.class": "CANARY value"}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_the_class_of_an_ingress(spec: dict, annotations: dict, through: str) -> None:
+    """The field, else the annotation from before there was one; only what can be the name of a class is kept."""
+    found = decoded(kube("networking.k8s.io/v1", "Ingress", "i", meta={"annotations": annotations}, spec=spec))
+    assert isinstance(found, Route)
+    assert found.through == through
+
+
+@pytest.mark.parametrize(
+    ("said", "gateways"),
+    [
+        ([], (("app", "gw"),)),
+        ([("gw", "True")], (("app", "gw"),)),
+        ([("gw", "False")], ()),
+        ([("gw", "False"), ("gw", "True")], (("app", "gw"),)),  # one listener of it takes the route, another does not
+        ([("other", "False")], (("app", "gw"),)),
+    ],
+)
+def test_a_gateway_that_refuses_a_route_does_not_serve_it(said: list, gateways: tuple) -> None:
+    """status.parents of the route: Accepted False for all of the gateway's listeners."""
+    parents = [{"parentRef": {"name": n}, "conditions": [{"type": "Accepted", "status": s}]} for n, s in said]
+    found = decoded(
+        kube(
+            "gateway.networking.k8s.io/v1",
+            "HTTPRoute",
+            "r",
+            spec={"parentRefs": [{"name": "gw"}]},
+            status={"parents": parents},
+        )
+    )
+    assert isinstance(found, RawRoute)
+    assert found.gateways == gateways
 
 
 def test_accounts_secrets_and_owners() -> None:

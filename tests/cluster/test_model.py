@@ -166,7 +166,9 @@ def test_a_route_has_its_gateways_addresses(gateway_first: bool) -> None:
     spec = {"parentRefs": [{"name": "gw", "namespace": "infra"}], "rules": [{"backendRefs": [{"name": "web"}]}]}
     route = kube("gateway.networking.k8s.io/v1", "HTTPRoute", "r", spec=spec)
     model = model_of(*([gateway, route] if gateway_first else [route, gateway]))
-    assert (Route("HTTPRoute", "app", "r", (("app", "web"),), ("203.0.113.9",)),) == changes(model).records
+    assert (Route("HTTPRoute", "app", "r", (("app", "web"),), ("203.0.113.9",), "Gateway infra/gw"),) == changes(
+        model
+    ).records
     model.remove(decoded(gateway), 1.0)
     assert [each.addresses for each in changes(model).records if isinstance(each, Route)] == [()]
     model.remove(decoded(route), 2.0)

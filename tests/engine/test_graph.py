@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from actors.cluster.records import KnownSecret, MountedSecret
+from actors.engine.inspect import secret_view
+from actors.engine.queries import SecretQuery
 from actors.evidence import ObjectName
 
 
@@ -142,8 +144,13 @@ def test_a_workload_that_no_service_selects_is_internal(world):
     [
         ("ClusterIP", {}, ("cluster", "Service app/web selects it")),
         ("LoadBalancer", {}, ("internet", "Service app/web is of type LoadBalancer")),
+        (
+            "LoadBalancer",
+            {"addresses": ("lb.test",)},
+            ("internet", "Service app/web is of type LoadBalancer at lb.test"),
+        ),
         ("NodePort", {}, ("internet", "Service app/web is of type NodePort")),
-        ("ClusterIP", {"external_ips": ("203.0.113.7",)}, ("internet", "Service app/web has external IPs")),
+        ("ClusterIP", {"external_ips": ("203.0.113.7",)}, ("internet", "Service app/web has external IPs 203.0.113.7")),
         (
             "ClusterIP",
             {"exposure": "internet"},
@@ -165,15 +172,80 @@ def test_a_route_with_an_address_exposes_its_backend(world):
     """An Ingress leads to the Service; without an address it leads nowhere yet; when it goes, so does the exposure."""
     world.apply(world.pod("web-1", labels=(("app", "web"),)), world.service("web"))
     world.grant("all")
-    world.apply(world.route("front", "web", addresses=()))
-    assert {"cluster"} == {level for level, _ in exposures(world)}
+    world.apply(world.route("front", "web", addresses=(), through="class nginx"))
+    waiting = "Service app/web selects it; Ingress/app/front (class nginx) leads there, but has no address"
+    assert {("cluster", waiting)} == exposures(world)
     world.apply(world.route("front", "web"))
-    assert {("internet", "Ingress/app/front leads to Service app/web from an address")} == exposures(world)
+    assert {("internet", "Ingress/app/front leads to Service app/web from 203.0.113.7")} == exposures(world)
+    addresses = tuple(f"203.0.113.{n}" for n in range(5))
+    world.apply(world.route("front", "web", addresses=addresses, through="class nginx"))
+    said = (
+        "Ingress/app/front (class nginx) leads to Service app/web from 203.0.113.0, 203.0.113.1, 203.0.113.2 and 2 more"
+    )
+    assert {("internet", said)} == exposures(world)
     world.apply(world.route("front", "elsewhere"))
     assert {"cluster"} == {level for level, _ in exposures(world)}
     world.apply(world.route("front", "web"))
     world.apply(forgotten=(ObjectName("Ingress", "app", "front"),))
     assert {"cluster"} == {level for level, _ in exposures(world)}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        ({"host_ports": (80, 443)}, ("internet", "its pods listen on port 80, 443 of their nodes (hostPort)")),
+        (
+            {"host_network": True, "host_ports": (9100,)},
+            ("internet", "its pods listen on port 9100 of their nodes (hostNetwork)"),
+        ),
+        (
+            {"host_network": True},
+            ("cluster", "its pods share the network of their nodes (hostNetwork) and declare no port"),
+        ),
+    ],
+)
+def test_ports_of_nodes_expose(world, pod, expected):
+    """Whoever reaches a node reaches them, as with a NodePort; a node's network without a declared port is the cluster's."""
+    world.apply(world.pod("web-1", **pod))
+    world.grant("all")
+    assert {expected} == exposures(world)
+    world.apply(world.pod("web-1"))
+    assert {("internal", "no Service selects it")} == exposures(world)
+
+
+# --- pods without a token ---
+
+
+def test_a_workload_without_a_token_is_no_entry_but_is_shown(world):
+    """It cannot use the grants of its account by itself; among the readers of the Secret it stands as such. A finished pod does not."""
+    world.apply(
+        world.pod("web-1"),
+        world.pod("mute-1", bound_token=False),
+        world.pod("done-1", finished=True, bound_token=False),
+        world.pod("over-1", finished=True),
+    )
+    world.grant("all")
+    assert {(c.entry.name, c.entry.usable_token) for c in world.chains()} == {("web", True)}
+    (reader,) = secret_view(world.engine, world.listing, SecretQuery("app", "db"), world.now).readers
+    assert [each.name for each in reader.workloads] == ["web"]
+    assert [each.name for each in reader.without_token] == ["mute"]
+
+
+def test_a_lit_chain_says_that_its_token_went(world):
+    """A pod that is replaced by one without a token leaves its chain lit, and the chain says that nobody could repeat it."""
+    world.apply(world.pod("web-1"))
+    world.grant("all")
+    world.read("app/reader", "get", "app/db", pod="web-1")
+    before = world.engine.revision
+    world.apply(world.pod("web-1", bound_token=False))
+    assert [(c.corroborated, c.entry.usable_token) for c in world.chains()] == [(True, False)]
+    assert world.engine.revision > before
+
+
+def test_a_mount_needs_no_token(world):
+    """A mounted chain asks no account."""
+    world.apply(world.pod("web-1", mounts=("tls",), bound_token=False))
+    assert [(c.reach, c.entry.usable_token) for c in world.chains()] == [("mounted", None)]
 
 
 def test_an_annotated_pod_is_exposed(world):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.config import LATER, SETTINGS, Address, ConfigError, Settings, from_environment, is_injected, settings_from
+from actors.config import SETTINGS, Address, ConfigError, Settings, from_environment, is_injected, settings_from
 
 
 def settings(**environment: str) -> Settings:
@@ -51,7 +51,6 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("PLAINTEXT", "yes", "0 or 1"),
         ("STORE", "postgres://x", "sqlite:///path"),
         ("STORE", "redis://x", "not available"),
-        ("CLUSTER", "kubernetes", "not available"),
         ("CLUSTER_NAME", "a\nb", "cannot be printed"),
         ("LAG_ALLOWANCE", "oke=5", "eks, aks, gke"),
         ("LAG_ALLOWANCE", "aks", "LOG=SECONDS"),
@@ -98,13 +97,6 @@ def test_a_port_that_nobody_injected_is_a_mistake() -> None:
     assert not is_injected("PROTECTOR_AUDIT_PORT", "9443")
     with pytest.raises(ConfigError, match="no setting"):
         settings(AUDIT_PORT="9443")
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_a_setting_of_a_later_version_is_refused_not_ignored(name: str) -> None:
-    """Nobody believes in a setting that does nothing."""
-    with pytest.raises(ConfigError, match="does not have it yet"):
-        settings(**{name: "1"})
 
 
 def test_every_setting_is_a_field_and_every_field_a_setting() -> None:

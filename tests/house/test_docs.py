@@ -109,7 +109,10 @@ def _exposition() -> set[str]:
         records = (Listener("audit", app).statistics(), guard.statistics(), IngestStatistics(answers={}, **zeros))
         journal = JournalStatistics("sqlite", 0, 0, None, records=0, rows=0, bytes=0)
         store = w.Ref({StoreStatusQuery: w.store_status(journal=journal)})
-        sources = w.made_up(store=store, listeners=lambda: {"audit": records}, lag=LoopLag().statistics, acts=_reported)
+        listeners = {"audit": records}
+        sources = w.made_up(
+            store=store, listeners=lambda: listeners, lag=LoopLag().statistics, acts=_reported, heartbeat=w.beating()
+        )
         return (await Metrics(sources, Access().statistics).text()).decode()
 
     families = text_string_to_metric_families(run(text))
@@ -188,18 +191,19 @@ def _blocks(page: Path, language: str) -> list[str]:
 
 
 def test_the_yaml_of_the_how_to_is_yaml_and_names_the_flags() -> None:
-    """kubeadm, kind and k3s: each snippet can be read, and holds all three flags; the one inside kind's too."""
+    """kubeadm, kind, RKE2 and k3s: each snippet can be read, and holds all three flags; the one inside kind's too."""
     snippets = _blocks(DOCS / "how-to/point-an-api-server.md", "yaml")
-    kubeadm, kind, k3s = (yaml.safe_load(snippet) for snippet in snippets)
+    kubeadm, kind, rke2, k3s = (yaml.safe_load(snippet) for snippet in snippets)
     patch = yaml.safe_load(kind["nodes"][0]["kubeadmConfigPatches"][0])
     found = {
         "kubeadm": {
             flag.removeprefix("--").partition("=")[0] for flag in kubeadm["spec"]["containers"][0]["command"][1:]
         },
         "kind": set(patch["apiServer"]["extraArgs"]),
+        "rke2": {flag.partition("=")[0] for flag in rke2["kube-apiserver-arg"]},
         "k3s": {flag.partition("=")[0] for flag in k3s["kube-apiserver-arg"]},
     }
-    assert found == {"kubeadm": FLAGS, "kind": FLAGS, "k3s": FLAGS}
+    assert found == {"kubeadm": FLAGS, "kind": FLAGS, "rke2": FLAGS, "k3s": FLAGS}
 
 
 def test_the_tutorials_event_lights_the_tutorials_chain(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_status_as_the_contract_has_it():
     assert answer["feed"]["senders"][0]["peer"] == "10.0.0.5"
 
 
+def test_status_shows_the_heartbeat():
+    """Its state and lag, and which sender brought it back; without one the field is absent."""
+    answer = get("/api/status", w.made_up(heartbeat=w.beating()))[1]
+    assert (answer["feed"]["heartbeat"]["state"], answer["feed"]["heartbeat"]["lag_s"]) == ("alive", 1.5)
+    assert answer["feed"]["senders"][0]["heartbeat_at"] == "1970-01-01T00:16:41.000000Z"
+    assert "heartbeat" not in get("/api/status")[1]["feed"]
+
+
 def test_actors_as_the_contract_has_them():
     """The tree from its root, each with every field."""
     root = get("/api/actors")[1]["actors"][0]

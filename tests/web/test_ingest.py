@@ -20,9 +20,10 @@ from trio_run import run
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from web.audit_sink import LARGE_BODY_BYTES
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import LARGE_BODY_BYTES, Ingest, make_audit_app
+from web.ingest import Ingest, make_audit_app
 from web.listener import Limits
 
 TOKEN = "right-token"
@@ -357,6 +358,7 @@ def test_half_a_body_is_given_up(http2: bool) -> None:
                     stream = await client.open("/", **AUTHORIZED)
                     nursery.start_soon(_trickle_h2, client, stream)
                     status = (await client.answer(stream)).status
+                    nursery.cancel_scope.cancel()
             else:
                 raw = await server.connect()
                 await raw.send_all(post("/", length=1000, headers=HEAD))

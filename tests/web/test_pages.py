@@ -9,6 +9,7 @@ import pytest
 import web_stand_ins as w
 from trio_run import run
 
+from actors.cluster.live.heartbeat import HeartbeatState
 from actors.engine.queries import ChainsQuery
 from actors.runtime import AskTimeout
 from actors.store import StoreStatusQuery
@@ -193,7 +194,7 @@ def hostile() -> Sources:
     seen = [
         w.evidence(user_agent=BAD, source_ip=BAD, audit_id=BAD, credential_id=BAD, pods=[BAD], secret=BAD, chains=[BAD])
     ]
-    entry = w.EntryView("Deployment", BAD, BAD, "internet", BAD, [BAD])
+    entry = w.EntryView("Deployment", BAD, BAD, "internet", BAD, [BAD], False)
     found = [w.chain("c1", entry=entry, objective=w.NameView(BAD, BAD), evidence=seen), w.chain("c2", evidence=seen)]
     return w.made_up(found, seen, system=w.Tree(w.tree((BAD,))), cluster_name=BAD)
 
@@ -289,3 +290,20 @@ def test_only_reading():
     assert [get("/", method=m)[0] for m in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")] == [405] * 5
     status, body, _ = get("/", method="HEAD")
     assert (status, body) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (HeartbeatState.BLIND, "protector is blind"),
+        (HeartbeatState.UNUSABLE, "cannot be proved"),
+        (HeartbeatState.UNREACHABLE, "does not answer"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/chains/c1", "/evidence"])
+def test_a_blind_feed_is_said_on_every_page(path, state, expected):
+    """With what is known of it; an alive one needs no words."""
+    said = words(get(path, w.made_up(heartbeat=w.beating(state, "4 requests are missing")))[1])
+    assert expected in said
+    assert "4 requests are missing" in said
+    assert "4 requests" not in words(get(path, w.made_up(heartbeat=w.beating()))[1])
