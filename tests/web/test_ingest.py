@@ -190,7 +190,7 @@ def test_a_compressed_body_is_taken_as_what_it_unfolds_to(*, http2: bool) -> Non
     """Of both sizes; a bomb gets 413 and is counted, and the parser never sees it."""
 
     async def main() -> tuple[list[int], Bench]:
-        bench = Bench(max_body_bytes=2 * LARGE_BODY_BYTES)
+        bench = Bench(Cap(max_body_bytes=2 * LARGE_BODY_BYTES))
         headers = AUTHORIZED | {"content-encoding": "gzip"}
         bodies = [b"x", b"y" * (LARGE_BODY_BYTES + 1), b"z" * (2 * LARGE_BODY_BYTES + 1), b"last"]
         async with door(bench, http2=http2) as client:
