@@ -74,6 +74,8 @@ class ParsedBatch(Struct, frozen=True):
     """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
     note: Note | None = None
     """Kept with the batch, in the same commit."""
+    allowance_s: float = 0.0
+    """How much later than the API server's own the log it came by is allowed to be."""
 
 
 HEARTBEAT_PREFIX: Final = "protector-heartbeat-"

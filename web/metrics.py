@@ -168,7 +168,7 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     at = store.last_batch_at
     if at is not None:
         yield gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
-    alive = at is not None and facts.now - at < facts.silent_after_s
+    alive = at is not None and facts.now - at < facts.silent_after_s + store.allowance_s
     yield gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
     if store.lag_s is not None:
         yield gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
