@@ -1,7 +1,7 @@
 """Chains, exposure, corroboration and signals: pure core and the engine and announcer actors.
 
 Inside, each module imports those before it: latest, secrets, exposure -> light, nodes -> changes, chains -> graph -> flips,
-judge, ended, timeline -> edges -> lights -> core -> views, listing, inspect -> actor; announce -> announcer.
+judge, ended_acts, ended, timeline -> edges -> lights -> core -> views, listing, inspect -> actor; announce -> announcer.
 """
 
 from __future__ import annotations
