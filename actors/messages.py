@@ -84,6 +84,12 @@ HEARTBEATS_MAX: Final = 16
 """Heartbeats that are taken from one batch; more are not ours."""
 
 
+PROBE_VERB: Final = "protector-probe"
+"""The verb of the event that `protector doctor` posts. No verb that reads, so that nothing can hide behind it."""
+PROBE: Final = "probe"
+"""The reason under which it is dropped."""
+
+
 class HeartbeatsReturned(Struct, frozen=True):
     """From the parser to the heartbeat: these came back, with a batch of that peer."""
 

@@ -218,6 +218,10 @@ def _acts(acts: ActsStatistics) -> Iterator[Metric]:
     yield gauge("acts_capacity", "How many the window holds.", acts.capacity)
     yield counter("acts_new", "Behaviors that were not in the window.", acts.new)
     yield counter("acts_evicted", "Live behaviors that had to make room.", acts.evicted)
+    waiting = acts.waiting
+    yield gauge("behaviors_waiting", "Behaviors of pods that are not known yet.", waiting.waiting)
+    yield counter("behaviors_resolved", "Behaviors that had waited when their pod appeared.", waiting.resolved)
+    yield counter("behaviors_waiting_overflowed", "Waiting behaviors that had to make room.", waiting.overflowed)
     yield counter("behavior_reports", "Bodies of sensors.", acts.bodies)
     yield counter("behavior_reports_unusable", "Bodies of sensors that could not be read.", acts.unusable)
     taken = CounterMetricFamily("protector_behaviors_taken", "Behaviors taken, by kind.", labels=["kind"])

@@ -6,7 +6,7 @@ from typing import Final
 
 from actors.messages import ParsedBatch
 from actors.store.queries import SenderStatus
-from actors.store.records import lag_of
+from actors.store.records import is_probe, lag_of
 
 SENDERS_MAX: Final = 64
 """Senders remembered. Beyond: the one that was silent longest is forgotten."""
@@ -30,6 +30,8 @@ class Senders:
 
     def heard(self, batch: ParsedBatch) -> None:
         """This batch was accepted, or was a repeated one."""
+        if is_probe(batch):
+            return
         lag_s = skew_s = None
         if batch.newest_at is not None:
             lag_s, skew_s = lag_of(batch.received_at, batch.newest_at), lag_of(batch.newest_at, batch.received_at)
