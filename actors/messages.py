@@ -74,12 +74,20 @@ class ParsedBatch(Struct, frozen=True):
     """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
     note: Note | None = None
     """Kept with the batch, in the same commit."""
+    allowance_s: float = 0.0
+    """How much later than the API server's own the log it came by is allowed to be."""
 
 
 HEARTBEAT_PREFIX: Final = "protector-heartbeat-"
 """What the name begins with of a Secret that is not there, and that protector asks for to see the denial come back."""
 HEARTBEATS_MAX: Final = 16
 """Heartbeats that are taken from one batch; more are not ours."""
+
+
+PROBE_VERB: Final = "protector-probe"
+"""The verb of the event that `protector doctor` posts. No verb that reads, so that nothing can hide behind it."""
+PROBE: Final = "probe"
+"""The reason under which it is dropped."""
 
 
 class HeartbeatsReturned(Struct, frozen=True):

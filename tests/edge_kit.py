@@ -303,13 +303,15 @@ async def h2_client(
     """An HTTP/2 connection to a TLS listener, read in the background."""
     stream = await served.connect("h2", context=context)
     client = H2Client(stream, window=window)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
-        try:
-            yield client
-        finally:
-            nursery.cancel_scope.cancel()
-            await trio.aclose_forcefully(stream)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            try:
+                yield client
+            finally:
+                nursery.cancel_scope.cancel()  # and nothing awaited here: it would be cancelled, and hide what the test raised
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

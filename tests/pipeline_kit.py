@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import trio
 from trio.testing import MockClock
 
+from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Snapshot
 from actors.runtime.schedules import seeded_schedule
 from actors.store import Journal
@@ -47,8 +48,17 @@ class ClusterAtStart(Protocol):
 class House(Session):
     """One run of the pipeline over a cluster's file; `crashes` sees each message before it is handled."""
 
-    def __init__(self, cluster: ClusterAtStart, *, crashes: Any = None, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        cluster: ClusterAtStart,
+        *,
+        crashes: Any = None,
+        journal: Journal | None = None,
+        lags_s: dict[str, float] | None = None,
+    ) -> None:
         super().__init__(1, journal=journal)
+        self.lags_s = lags_s or {}
+        self.model = ClusterModel(ttl_s=self.ttl_s + max(self.lags_s.values(), default=0.0))
         self.cluster: Any = cluster
         self.crashes = crashes or Crashes()
 

@@ -16,7 +16,7 @@ from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, St
 from actors.runtime import UNANSWERED
 from web.ingest_answers import UNAVAILABLE, Answer, Sender
 
-__all__ = ["ANSWER_S", "LARGE_BODY_BYTES", "Asked", "AuditSink", "Unusable"]
+__all__ = ["ANSWER_S", "LARGE_BODY_BYTES", "LOG_EVERY_S", "Asked", "AuditSink", "Unusable"]
 
 LARGE_BODY_BYTES: Final = 1 << 20
 """Bodies over this go to a parser of their own, so that the ordinary ones do not wait behind them."""

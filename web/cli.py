@@ -240,16 +240,41 @@ def actors(*, server: str, token_file: Path | None, ca: Path | None, output: str
 @click.option("--server", default="http://127.0.0.1:8080", show_default=True, metavar="URL")
 @click.option("--token-file", type=FILE, help="The viewer token.")
 @click.option("--ca", type=FILE, help="CA of the server's certificate.")
-def doctor(*, expected: Path | None, server: str, token_file: Path | None, ca: Path | None) -> None:
-    """Check a running server: its audit feed, the cluster that it knows, and the readers that it is told to expect. Exit 1 if any."""
+@click.option(
+    "--audit",
+    metavar="URL",
+    help="Where a synthetic event is posted, https://HOST:PORT/audit [default: of PROTECTOR_AUDIT_ADDR].",
+)
+@click.option("--audit-ca", type=FILE, help="CA of the audit listener [default: tls/ca.crt of the state directory].")
+@click.option(
+    "--ingest-token-file",
+    type=FILE,
+    help="The ingest token [default: PROTECTOR_INGEST_TOKEN_FILE or PROTECTOR_INGEST_TOKEN].",
+)
+@click.option("--tls-server-name", metavar="NAME", help="The audit certificate's name, if URL holds none of its names.")
+def doctor(
+    *,
+    expected: Path | None,
+    server: str,
+    token_file: Path | None,
+    ca: Path | None,
+    audit: str | None,
+    audit_ca: Path | None,
+    ingest_token_file: Path | None,
+    tls_server_name: str | None,
+) -> None:
+    """Check a running server: its audit feed, the cluster that it knows, a synthetic event through the whole path, and the readers
+    that it is told to expect. Exit 1 if any."""
     from actors.engine.expected import BadExpected
     from web.ask import AskError, Server
     from web.doctor import run_doctor
+    from web.probe import ProbeError, target_from
 
     configure("console")
     try:
-        fine = run_doctor(Server(server, token_file, ca), expected, sys.stdout)
-    except (AskError, BadExpected) as error:
+        target = target_from(from_environment(os.environ), audit, audit_ca, ingest_token_file, tls_server_name)
+        fine = run_doctor(Server(server, token_file, ca), expected, sys.stdout, target)
+    except (AskError, BadExpected, ConfigError, ProbeError) as error:
         fail(str(error))
     else:
         sys.exit(0 if fine else 1)

@@ -12,6 +12,7 @@ from web.expected_checks import Finding, expected_findings
 from web.expected_file import load_entries
 from web.feed_checks import cluster_findings, feed_findings
 from web.logs import escaped
+from web.probe import Target, probe_findings
 from web.rights import uses_of_server
 
 __all__ = ["check_expected", "run_doctor", "show_group"]
@@ -24,15 +25,22 @@ def check_expected(path: Path, server: Server) -> list[Finding]:
     return expected_findings(entries, known.uses, time.time(), since=known.since)
 
 
-def run_doctor(server: Server, expected: Path | None, out: TextIO) -> bool:
-    """Every group; whether all is fine. `expected`: the file of the expected readers. Raises AskError, BadExpected."""
+def run_doctor(server: Server, expected: Path | None, out: TextIO, audit: Target | None = None) -> bool:
+    """Every group; whether all is fine. `expected`: the file of the expected readers; `audit`: where the synthetic event goes.
+
+    Raises AskError, BadExpected.
+    """
     if expected is not None:
         load_entries(expected)  # a file that cannot be read is said before anybody is asked
     status = server.get("/api/status")
     groups = [("audit feed", feed_findings(status)), ("cluster", cluster_findings(status))]
+    if audit is not None:
+        groups.append(("synthetic event", probe_findings(audit, server)))
     if expected is not None:
         groups.append(("expected readers", check_expected(expected, server)))
     fine = [show_group(title, findings, out) for title, findings in groups]
+    if audit is None:
+        out.write("synthetic event: not sent; give --audit, or set PROTECTOR_AUDIT_ADDR\n")
     if expected is None:
         out.write("expected readers: no file is set\n")
     return all(fine)

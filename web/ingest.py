@@ -17,9 +17,10 @@ import trio
 from msgspec import Struct
 
 from web.audit_sink import Asked, AuditSink, Unusable
+from web.bodies import GZIP, Body
 from web.certificates import ClientCertificates
 from web.doorman import Doorman
-from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
+from web.guard import Admitted, Guard, Unauthorized, peer_of
 from web.ingest_answers import (
     DRAINING,
     FULL,
@@ -68,13 +69,14 @@ class IngestSettings(Protocol):
 
 class IngestStatistics(Struct, frozen=True, kw_only=True):
     """Requests so far by status; `left`: clients that were gone before there was an answer; `unusable`: bodies with an error;
-    `taken_bytes`: of whole bodies."""
+    `taken_bytes`: of whole bodies, as they came; `bombs`: compressed ones that were over the cap only when they unfolded."""
 
     answers: dict[int, int]
     left: int
     unusable: int
     in_flight: int
     taken_bytes: int
+    bombs: int = 0
 
 
 class Ingest:
@@ -96,7 +98,7 @@ class Ingest:
         self._draining = draining
         self._take = take
         self._answers: Counter[int] = Counter()
-        self._left = self._in_flight = self._taken_bytes = 0
+        self._left = self._in_flight = self._taken_bytes = self._bombs = 0
         self._unusable = unusable
         self._certificates = certificates
         self.doorman = Doorman(paths, guard, draining, self._count)
@@ -131,6 +133,7 @@ class Ingest:
             unusable=self._unusable(),
             in_flight=self._in_flight,
             taken_bytes=self._taken_bytes,
+            bombs=self._bombs,
         )
 
     async def _answer(self, scope: Any, receive: Receive) -> Answer | None:
@@ -160,10 +163,14 @@ class Ingest:
         body_max = self._settings.max_body_bytes
         if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
             return TOO_LARGE
-        body = _Body(self._guard.bodies, body_max)
+        body = Body(self._guard.bodies, body_max)
+        is_gzip = any(value.strip().lower() in GZIP for value in _all(scope["headers"], b"content-encoding"))
         try:
             with trio.move_on_after(self._settings.body_timeout_s) as bound:
                 refused = await body.read(receive)
+                if is_gzip and refused is None and not body.is_abandoned:
+                    refused = await body.unfold()
+                    self._bombs += body.is_bomb
                 if body.is_abandoned or refused is not None:
                     return refused
             if bound.cancelled_caught:
@@ -172,43 +179,6 @@ class Ingest:
             return await self._take(body.whole(), sender)
         finally:
             body.release()
-
-
-class _Body:
-    """A body as it arrives: held against the budget, never beyond the cap."""
-
-    def __init__(self, budget: BodyBudget, bytes_max: int) -> None:
-        self._budget = budget
-        self._bytes_max = bytes_max
-        self._parts: list[bytes] = []
-        self.count = 0
-        self.is_abandoned = False
-
-    async def read(self, receive: Receive) -> Answer | None:
-        """Reads to the end; the answer where that cannot be, None (and `is_abandoned`) where the client leaves."""
-        while True:
-            event = await receive()
-            if event["type"] != "http.request":
-                self.is_abandoned = True
-                return None
-            part: bytes = event["body"]
-            if self.count + len(part) > self._bytes_max:
-                return TOO_LARGE
-            if not self._budget.take(len(part)):
-                return FULL
-            self.count += len(part)
-            self._parts.append(part)
-            if not event["more_body"]:
-                return None
-
-    def whole(self) -> bytes:
-        """All of it, once: the parts are let go."""
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def release(self) -> None:
-        """The bytes no longer count as held."""
-        self._budget.give(self.count)
 
 
 def make_audit_app(

@@ -168,7 +168,7 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     at = store.last_batch_at
     if at is not None:
         yield gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
-    alive = at is not None and facts.now - at < facts.silent_after_s
+    alive = at is not None and facts.now - at < facts.silent_after_s + store.allowance_s
     yield gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
     if store.lag_s is not None:
         yield gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
@@ -218,6 +218,10 @@ def _acts(acts: ActsStatistics) -> Iterator[Metric]:
     yield gauge("acts_capacity", "How many the window holds.", acts.capacity)
     yield counter("acts_new", "Behaviors that were not in the window.", acts.new)
     yield counter("acts_evicted", "Live behaviors that had to make room.", acts.evicted)
+    waiting = acts.waiting
+    yield gauge("behaviors_waiting", "Behaviors of pods that are not known yet.", waiting.waiting)
+    yield counter("behaviors_resolved", "Behaviors that had waited when their pod appeared.", waiting.resolved)
+    yield counter("behaviors_waiting_overflowed", "Waiting behaviors that had to make room.", waiting.overflowed)
     yield counter("behavior_reports", "Bodies of sensors.", acts.bodies)
     yield counter("behavior_reports_unusable", "Bodies of sensors that could not be read.", acts.unusable)
     taken = CounterMetricFamily("protector_behaviors_taken", "Behaviors taken, by kind.", labels=["kind"])

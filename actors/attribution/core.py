@@ -12,7 +12,7 @@ import ipaddress
 
 from actors.attribution.roster import Roster
 from actors.cluster.records import Pod
-from actors.evidence import Attribution, Evidence, Observation, PodClaim, Signal
+from actors.evidence import LOGS, Attribution, Evidence, Observation, PodClaim, Signal
 from actors.messages import AccountPods
 
 
@@ -56,6 +56,7 @@ def attribute_again(earlier: Evidence, observation: Observation, roster: Roster,
     if (
         steady
         and last.source_ip == before.last.source_ip
+        and last.via == before.last.via
         and observation.first_read is before.first_read
         and len(sources) < 2  # of several, some may have ended
         and sources == before.sources
@@ -77,7 +78,10 @@ def _unclaimed(observation: Observation, roster: Roster, at: float) -> Evidence:
     workloads, names = roster.running_at(at)
     if not workloads:
         return Evidence(observation, Attribution.PODLESS, (), (), _signals(observation, [Signal.PODLESS]))
-    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens else []
+    silent = "pod" in LOGS.get(
+        observation.last.via, ()
+    )  # its log names no pods: that none is named says nothing of the token
+    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens and not silent else []
     return Evidence(observation, Attribution.SHARED, workloads, names, _signals(observation, signals))
 
 

@@ -1,26 +1,39 @@
 """The behaviors' actor: takes reports, has their pods named by the cluster, keeps the window, tells the engine to look.
 
 Messages: TakeBehaviors (asked by the edge), ActsSince (asked by the engine). Sends PodsNamed (cluster, asked) and ActsMoved (engine).
+What is of an unknown pod waits in the window (waiting.py), and the cluster is asked again while anything does.
 The window outlives it; a report whose asker got no answer is sent again, and is then the same acts seen once more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from actors.behaviors.resolve import resolve
-from actors.behaviors.window import ActsStatistics, ActsWindow
+from actors.behaviors.window import UNKNOWN_POD, ActsStatistics, ActsWindow
 from actors.behaviors.wire import read_falco, read_report
 from actors.cluster.records import Pod
 from actors.evidence import Attribution, BehaviorObservation, SecretRead
 from actors.messages import ActsMoved, ActsSince, BehaviorsAnswer, FoundPods, PodsNamed, TakeBehaviors
-from actors.runtime import Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
+from actors.runtime import UNANSWERED, Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
+
+Pods = dict[str | tuple[str, str], Pod | None]
+"""By uid, or by namespace and name."""
 
 ASK_TIMEOUT_S: Final = 10.0
 """How long the cluster may take to name pods."""
 RETRY_S: Final = 1.0
 """After the engine had no room to be told."""
+
+
+LOOK_EVERY_S: Final = 1.0
+"""How often the cluster is asked for pods that reports wait for."""
+
+
+class _Look:
+    """To itself: are pods known by now that reports wait for?"""
 
 
 class _TellAgain:
@@ -37,10 +50,12 @@ class BehaviorsActor(Actor):
         self._window = window
         self._cluster = cluster
         self._engine = engine
+        self._looks = False
 
     async def on_start(self) -> None:
-        """What an earlier incarnation took and did not tell is told now."""
+        """What an earlier incarnation took and did not tell is told now, and what waited waits on."""
         self._tell()
+        self._look_later()
 
     async def on_receive(self, message: Any) -> Any:
         """TakeBehaviors -> BehaviorsAnswer; ActsSince -> ActsChanges."""
@@ -50,6 +65,9 @@ class BehaviorsActor(Actor):
             case ActsSince(version=version):
                 self._window.expire(self.context.clock.now())
                 return self._window.changes_since(version)
+            case _Look():
+                await self._look()
+                return None
             case _TellAgain():
                 self._tell()
                 return None
@@ -61,11 +79,13 @@ class BehaviorsActor(Actor):
         dropped = Counter(report.dropped)
         taken = reads = new = 0
         if report.observations:
-            pods = await self._pods(report.observations)
+            pods, _ = await self._pods(report.observations)
             for observation in report.observations:
                 found = self._put(observation, pods, message.received_at)
                 if isinstance(found, str):
                     dropped[found] += 1
+                    if found == UNKNOWN_POD:
+                        self._window.waiting.add(observation, message.received_at)
                     continue
                 taken += 1
                 reads += found[0]
@@ -73,22 +93,51 @@ class BehaviorsActor(Actor):
         self._window.count(dropped, unusable=report.error is not None)
         if taken:
             self._tell()
+        self._look_later()
         return BehaviorsAnswer(report.events, taken, reads, new, dict(dropped), report.error)
 
-    async def _pods(self, observations: tuple[BehaviorObservation, ...]) -> dict[str | tuple[str, str], Pod | None]:
+    def _look_later(self) -> None:
+        if len(self._window.waiting) and not self._looks:
+            self._looks = True
+            self.context.after(LOOK_EVERY_S, _Look())
+
+    async def _look(self) -> None:
+        """Takes in what waited and whose pod has appeared. Before the cluster was read to its end nothing is given up for its age
+        but what is past its TTL."""
+        self._looks = False
+        waiting = self._window.waiting
+        try:
+            pods, synced = await self._pods(tuple(each.observation for each in waiting))
+        except UNANSWERED:  # a cluster that starts again: the next look asks it
+            self._look_later()
+            return
+        now = self.context.clock.now()
+        dropped: Counter[str] = Counter()
+        taken = 0
+        for each in waiting.take(now, lambda seen: pods.get(_id_of(seen)) is not None, patient=not synced):
+            found = self._put(each.observation, pods, each.received_at)
+            if isinstance(found, str):
+                dropped[found] += 1
+            else:
+                taken += 1
+        self._window.count_later(dropped)
+        if taken:
+            self._tell()
+        self._look_later()
+
+    async def _pods(self, observations: Sequence[BehaviorObservation]) -> tuple[Pods, bool]:
+        """The pods that they are of, and whether the cluster was read to its end."""
         uids = tuple({each.pod_uid: None for each in observations if each.pod_uid is not None})
         names = tuple({name: None for each in observations if each.pod_uid is None and (name := _name_of(each))})
         found: FoundPods = await self._cluster.ask(PodsNamed(uids, names), timeout_s=ASK_TIMEOUT_S)
-        return dict(zip((*uids, *names), (*found.uids, *found.names), strict=True))
+        return dict(zip((*uids, *names), (*found.uids, *found.names), strict=True)), found.synced
 
-    def _put(
-        self, seen: BehaviorObservation, pods: dict[str | tuple[str, str], Pod | None], received_at: float
-    ) -> tuple[int, int] | str:
+    def _put(self, seen: BehaviorObservation, pods: Pods, received_at: float) -> tuple[int, int] | str:
         """Takes in one: (mounted reads, new ones), or why it is dropped. With a uid the name is not looked at."""
         by_uid = seen.pod_uid is not None
-        pod = pods.get(seen.pod_uid if seen.pod_uid is not None else _name_of(seen) or "")
+        pod = pods.get(_id_of(seen))
         if pod is None:
-            return "unknown_pod"
+            return UNKNOWN_POD
         behaviors = resolve(pod, seen.behavior)
         if isinstance(behaviors, str):
             return behaviors
@@ -114,3 +163,8 @@ class BehaviorsActor(Actor):
 
 def _name_of(seen: BehaviorObservation) -> tuple[str, str] | None:
     return None if seen.namespace is None or seen.pod is None else (seen.namespace, seen.pod)
+
+
+def _id_of(seen: BehaviorObservation) -> str | tuple[str, str]:
+    """With a uid the name is not looked at."""
+    return seen.pod_uid if seen.pod_uid is not None else _name_of(seen) or ""

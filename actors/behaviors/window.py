@@ -8,13 +8,14 @@ something happened a moment ago, and sensors go on reporting.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from actors.behaviors.waiting import WaitingRoom, WaitingStatistics
 from actors.cluster.records import Pod
 from actors.evidence import Act, ActKey, Attribution, Behavior
 from actors.messages import ActsChanges
@@ -25,6 +26,8 @@ ACTS_OF_POD_MAX: Final = 64
 """Live acts of one pod."""
 CHANGES_MAX: Final = 1000
 """Acts in one answer."""
+UNKNOWN_POD: Final = "unknown_pod"
+"""The reason for what is of no known pod."""
 ENDED_MAX: Final = 10_000
 """Acts that had to make room and are remembered for who asks; beyond, who is that far behind gets everything."""
 
@@ -42,6 +45,8 @@ class ActsStatistics(Struct, frozen=True):
     taken_by_kind: dict[str, int]
     bodies: int
     unusable: int
+    waiting: WaitingStatistics = WaitingStatistics(0, 0, 0, 0)
+    """Of pods that are not known yet; those given up are in `dropped` as `unknown_pod`."""
 
 
 class ActsWindow:
@@ -58,6 +63,7 @@ class ActsWindow:
         self._ended_before = 0
         """Ends up to this version are forgotten."""
         self._taken = self._new = self._evicted = self._bodies = self._unusable = 0
+        self.waiting = WaitingRoom()
         self._dropped: Counter[str] = Counter()
         self._by_kind: Counter[str] = Counter()
 
@@ -144,21 +150,30 @@ class ActsWindow:
         return ActsChanges(until, full, tuple(act for _, act in some), ended, more)
 
     def count(self, dropped: dict[str, int], *, unusable: bool = False) -> None:
-        """One body more, with what was dropped of it."""
+        """One body more, with what was dropped of it; what waits for its pod is not counted before it is given up."""
         self._bodies += 1
         self._unusable += unusable
+        self.count_later({reason: n for reason, n in dropped.items() if reason != UNKNOWN_POD})
+
+    def count_later(self, dropped: Mapping[str, int]) -> None:
+        """What was dropped after it had waited."""
         self._dropped.update(dropped)
 
     def statistics(self) -> ActsStatistics:
         """Counts, for pages and metrics."""
+        waiting = self.waiting.statistics()
+        dropped = dict(self._dropped)
+        if waiting.given_up:
+            dropped[UNKNOWN_POD] = dropped.get(UNKNOWN_POD, 0) + waiting.given_up
         return ActsStatistics(
             acts=len(self._acts),
             capacity=self._acts_max,
             taken=self._taken,
             new=self._new,
             evicted=self._evicted,
-            dropped=dict(self._dropped),
+            dropped=dropped,
             taken_by_kind=dict(self._by_kind),
             bodies=self._bodies,
             unusable=self._unusable,
+            waiting=waiting,
         )

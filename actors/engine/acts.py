@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
+from actors.engine.ended_acts import EndedActs
 from actors.engine.latest import Due
 from actors.evidence import Act, ActKey, ActReason, Scope
 from actors.messages import ActsChanges
@@ -119,7 +120,7 @@ def lights(act: Act, chain: Chain) -> bool:
 class Acts:
     """All live acts, by workload."""
 
-    def __init__(self, graph: Graph, changes: Changes, numbers: Iterator[int]) -> None:
+    def __init__(self, graph: Graph, changes: Changes, numbers: Iterator[int], ended: EndedActs) -> None:
         self._graph = graph
         self._changes = changes
         self._numbers = numbers
@@ -127,6 +128,8 @@ class Acts:
         self._held: dict[ActKey, Held] = {}
         self._unseen: dict[ActKey, None] | None = None
         """While everything is being told anew: what was not named yet."""
+        self.ended = ended
+        ended.begin(self._held)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -144,11 +147,15 @@ class Acts:
             if act.live_until > now:
                 self._put(act)
         gone: Iterable[ActKey] = message.ended
-        if self._unseen is not None and not message.more:
+        all_heard = self._unseen is not None and not message.more
+        if self._unseen is not None and all_heard:
             gone, self._unseen = (*gone, *self._unseen), None
         for key in gone:
             if (held := self._held.get(key)) is not None:
                 self._end(held)
+                self.ended.put(held, now)
+        if all_heard:
+            self.ended.heard_all(now)
 
     def _put(self, act: Act) -> None:
         held = self._held.get(act.key)
@@ -163,6 +170,7 @@ class Acts:
         if held is None:
             held = Held(next(self._numbers), act)
             self._held[act.key] = acts.held[act.key] = held
+            self.ended.take(act.key)
         held.act = act
         acts.add(act)
         self._due.at(held, act.live_until)
@@ -204,13 +212,15 @@ class Acts:
         return [chain]
 
     def next_at(self) -> float | None:
-        """When the next of them ends."""
-        return self._due.next_at()
+        """When the next of them ends, or of those that ended is forgotten."""
+        return min((at for at in (self._due.next_at(), self.ended.next_at()) if at is not None), default=None)
 
     def look_at_clock(self, now: float) -> None:
-        """Ends what has ended by now."""
+        """Ends what has ended by now, and forgets what ended long ago."""
         while (held := self._due.pop(now)) is not None:
             if held.act.live_until > now:
                 self._due.at(held, held.act.live_until)
             else:
                 self._end(held)
+                self.ended.put(held, now)
+        self.ended.forget(now)

@@ -46,7 +46,7 @@ class Engine:
         self.edges = Edges(self.graph, self.judge, self._changes)
         self.afterwards = Afterwards(self.graph, self.judge, self.ended, self._changes)
         self.lights = Lights(self.graph, self.edges, self.judge, self.afterwards, self.ended, self._changes)
-        self.acts = Acts(self.graph, self._changes, self._numbers())
+        self.acts = Acts(self.graph, self._changes, self._numbers(), self.ended.acts)
 
     @property
     def revision(self) -> int:

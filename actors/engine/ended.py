@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from actors.engine.ended_acts import EndedActs
 from actors.engine.secrets import SecretName
 from actors.evidence import Account, Evidence, Observation, ObservationKey, Signal
 
@@ -68,6 +69,8 @@ class EndedStatistics(Struct, frozen=True):
     held: int
     capacity: int
     overflowed: int
+    acts_held: int = 0
+    acts_overflowed: int = 0
 
 
 class EndedRing:
@@ -83,6 +86,8 @@ class EndedRing:
         """Of what /api/chains answers."""
         self.numbers = 0
         """Evidence counted so far: decides between pieces of the same moment."""
+        self.acts = EndedActs()
+        """What sensors reported, in a ring of its own."""
         self._earlier: list[Lights] = []
         """What incarnations of the engine held as live; the present one's last."""
 
@@ -145,4 +150,4 @@ class EndedRing:
 
     def statistics(self) -> EndedStatistics:
         """How full it is."""
-        return EndedStatistics(len(self._held), self._capacity, self._overflowed)
+        return EndedStatistics(len(self._held), self._capacity, self._overflowed, len(self.acts), self.acts.overflowed)

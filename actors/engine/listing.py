@@ -39,6 +39,7 @@ from actors.engine.views import (
     act_view,
     chain_view,
     chain_view_of_secret,
+    ended_act_view,
     ended_view,
     item_view,
     light_of_secret,
@@ -192,6 +193,11 @@ class Listing:
                 ((ended.evidence.observation.last.at, ended.number), _later(ended_view, ended, now))
                 for ended in self._engine.ended
                 if _evidence_passes(ended.evidence, ended.all_signals, query)
+            ]
+            past += [
+                (acted.position, _later(ended_act_view, acted, now))
+                for acted in self._engine.ended.acts
+                if _act_passes(acted.act, query)
             ]
         if query.live is not False:
             past += [

@@ -6,7 +6,7 @@ Counterparts: escalation_views.py (answers about escalations), web/api.py, web/p
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -182,6 +182,10 @@ class EvidenceView(Struct, frozen=True, gc=False):
     chains: list[str]
     expected: str | None = None
     """Why it is expected; null: it is not."""
+    via: str = ""
+    """The managed cluster's log that the newest read came by; "": from the API server, or from a sensor."""
+    unsaid: list[str] = field(default_factory=list)
+    """What that log does not say of any read (docs/how-to/managed-clusters.md)."""
 
 
 class ChainView(Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from actors.engine.acts import Held, acted_by, acted_until, acts_of, lights
 from actors.engine.chains import Chains
 from actors.engine.ended import Ended
+from actors.engine.ended_acts import EndedAct
 from actors.engine.flips import corroborated_by, is_proven
 from actors.engine.nodes import Chain, Item
 from actors.engine.queries import (
@@ -30,7 +31,7 @@ from actors.engine.queries import (
 )
 from actors.engine.secrets import SecretName
 from actors.engine.timeline import position_of
-from actors.evidence import Evidence, ObjectName, Scope, Signal, Workload
+from actors.evidence import LOGS, Act, Evidence, ObjectName, Scope, Signal, Workload
 from actors.evidence.times import rfc3339
 
 SECRETS_SHOWN_MAX: Final = 1000
@@ -70,7 +71,7 @@ def _evidence_view(
 ) -> EvidenceView:
     observation = evidence.observation
     last = observation.last
-    return EvidenceView(
+    view = EvidenceView(
         service_account=NameView(last.account.namespace, last.account.name),
         secret=NameView(last.scope.namespace, last.scope.name),
         behavior=BehaviorView("secret_read", str(last.scope), "api"),
@@ -96,11 +97,22 @@ def _evidence_view(
         signals=[signal.value for signal in signals],
         chains=chains,
     )
+    return replace(view, via=last.via, unsaid=list(LOGS.get(last.via, ()))) if last.via else view
 
 
 def act_view(held: Held, now: float, chains: Iterable[Chain] = ()) -> EvidenceView:
     """What a sensor reported, in the shape of evidence: no verb, no address, no grant. `chains`: lit ones that it lights."""
     act = held.act
+    lit = [chain.id for chain in chains if chain.lit and lights(act, chain)]
+    return _act_view(act, lit, live=act.live_until > now)
+
+
+def ended_act_view(ended: EndedAct, _now: float) -> EvidenceView:
+    """An act that is not live any more: it lights nothing, also where it had to make room before its time."""
+    return _act_view(ended.act, [], live=False)
+
+
+def _act_view(act: Act, chains: list[str], *, live: bool) -> EvidenceView:
     wire = msgspec.to_builtins(act.behavior)
     return EvidenceView(
         service_account=NameView(act.account.namespace, act.account.name),
@@ -113,7 +125,7 @@ def act_view(held: Held, now: float, chains: Iterable[Chain] = ()) -> EvidenceVi
         observed_at=rfc3339(act.observed_at),
         first_seen=rfc3339(act.first_seen),
         count=act.count,
-        live=act.live_until > now,
+        live=live,
         held_open=False,
         expires_at=rfc3339(act.live_until),
         source_ip=None,
@@ -123,7 +135,7 @@ def act_view(held: Held, now: float, chains: Iterable[Chain] = ()) -> EvidenceVi
         granted_by=[],
         explained=None,
         signals=[],
-        chains=sorted(chain.id for chain in chains if chain.lit and lights(act, chain)),
+        chains=sorted(chains),
     )
 
 

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
+from actors.messages import PROBE, PROBE_VERB
 from actors.parser.names import accounts, holders, is_overlong_account, scopes
 from actors.parser.views import Item
 
@@ -21,6 +22,7 @@ CLOSED_EARLY: Final = "Connection closed early"
 class Drop(enum.StrEnum):
     """Why an item is no read, in the order of precedence."""
 
+    PROBE = PROBE  # of `protector doctor`; beside the contract's reasons, and first, as its verb is no other row's
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
     NOT_A_READ = "not_a_read"
@@ -32,10 +34,16 @@ class Drop(enum.StrEnum):
     NOT_FOUND = "not_found"
     FAILED = "failed"
     CLOSED_EARLY = "closed_early"
+    NOT_AUDIT = "not_audit"
+    """What a forwarder sent beside audit events: lines of other logs. It never stands for an event."""
 
 
 def _has_no_verb(item: Item) -> bool:
     return item.verb is None
+
+
+def _is_probe(item: Item) -> bool:
+    return item.verb == PROBE_VERB
 
 
 def _is_no_read(item: Item) -> bool:
@@ -102,6 +110,7 @@ def _is_closed_early(item: Item) -> bool:
 
 RULES: Final[tuple[tuple[Drop, Callable[[Item], bool]], ...]] = (
     (Drop.MALFORMED, _has_no_verb),
+    (Drop.PROBE, _is_probe),
     (Drop.NOT_A_READ, _is_no_read),
     (Drop.NOT_A_SECRET, _is_no_secret),
     (Drop.MALFORMED, _has_impossible_names),  # only of what asks for Secrets: other things have other rules for names

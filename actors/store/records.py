@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 
 from actors.evidence import Account, Observation, ObservationKey, Read, Scope
-from actors.messages import BatchAnswer, Note
+from actors.messages import PROBE, BatchAnswer, Note, ParsedBatch
 from actors.store.watches import WatchBook
 
 HistoryKey = tuple[Account, Scope, str]
@@ -98,8 +98,14 @@ def lag_of(received_at: float, newest_at: float) -> float:
     return max(0.0, received_at - newest_at)
 
 
+def is_probe(batch: ParsedBatch | BatchAnswer) -> bool:
+    """Whether it holds nothing but the doctor's synthetic events: those say nothing of whether an API server sends."""
+    return 0 < batch.events == batch.dropped.get(PROBE) and batch.error is None
+
+
 def last_heard(records: Sequence[Record]) -> tuple[float | None, float | None]:
     """Receipt of the last of these batches, and the lag of the last that had an item's time; None where there is none."""
+    records = [record for record in records if not is_probe(record.answer)]
     lags = [lag_of(r.received_at, r.newest_at) for r in records if r.newest_at is not None]
     return max((r.received_at for r in records), default=None), lags[-1] if lags else None
 

@@ -73,10 +73,19 @@ class _Item:
 
 
 def run_schedules(item: pytest.Function, names: tuple[str, ...]) -> None:
-    """Run the test under its seeds: protector's fixtures are new in each run, those of others are made once and shared."""
+    """Run the test under its seeds: protector's fixtures are new in each run, those of others are made once and shared.
+
+    UsageError where one of those is made of protector's: it would speak of a world that this run does not have.
+    """
     __tracebackhide__ = True
     marker = item.get_closest_marker("protector_schedules")
     assert marker is not None  # noqa: S101 - the caller has looked
+    for name in names:
+        if name not in FIXTURES and (mine := _ours_below(item, name)):
+            raise pytest.UsageError(
+                f"@schedules makes {', '.join(sorted(mine))} new for each run, and the fixture {name!r} is made once, of the first: "
+                f"do in the test what {name!r} does with it"
+            )
     count = marker.args[0]
     one = item.config.getoption("--protector-seed", None)
     seeds = range(count) if one is None else (one,)
@@ -98,6 +107,18 @@ def run_schedules(item: pytest.Function, names: tuple[str, ...]) -> None:
     failed = search(run, seeds)
     if failed is not None:
         raise _told(failed, f'pytest "{item.nodeid}" --protector-seed={failed.seed}', count)
+
+
+def _ours_below(item: pytest.Function, name: str) -> set[str]:
+    """Which of protector's fixtures a fixture of the suite's is made of, itself or by others."""
+    known = item._fixtureinfo.name2fixturedefs
+    found, ahead = set[str](), [name]
+    seen = {name}
+    while ahead:
+        for below in {each for made in known.get(ahead.pop(), ()) for each in made.argnames} - seen:
+            seen.add(below)
+            (found.add if below in FIXTURES else ahead.append)(below)
+    return found
 
 
 def _told(failed: Failed, replay: str, count: int) -> BaseException:

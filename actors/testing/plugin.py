@@ -42,6 +42,27 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """After failures, one line for each folder of the suite's that a package of ours hides."""
+    if not terminalreporter.stats.keys() & {"failed", "error"}:
+        return
+    import sys  # noqa: PLC0415 - only where something failed
+    from pathlib import Path  # noqa: PLC0415 - as above
+
+    for name in ("actors", "web"):
+        theirs = config.rootpath / name
+        ours_at = [Path(path) for path in getattr(sys.modules.get(name), "__path__", ())]
+        if (
+            theirs not in ours_at
+            and any((path.parent / "actors/testing/plugin.py").is_file() for path in ours_at)
+            and any(theirs.glob("*.py"))
+        ):
+            terminalreporter.write_line(
+                f"{theirs} is hidden by kube-protector's package {name} ({ours_at[0]}): put the folder above yours first on the path, "
+                'as pythonpath = ["."] in the settings of pytest does'
+            )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs async tests that use our fixtures and belong to nobody else, on Trio and virtual time; and tests under `@schedules`."""

@@ -88,6 +88,8 @@ class Session:
         self.journal: Journal = journal or FaultyJournal()
         self.ended = EndedRing()
         self.acts = ActsWindow(ttl_s)
+        self.lags_s: dict[str, float] = {}
+        """How much later the logs of managed clusters may come, by their names."""
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_MAX)
         self.posted: deque[Posted] = deque(maxlen=POSTED_MAX)
         self.answers: list[BatchAnswer] = []
@@ -197,6 +199,7 @@ class Session:
             write=self._write,
             cluster_name="test",
             ttl_s=self.ttl_s,
+            lags_s=self.lags_s,
         )
         async with open_system("protector", clock=self.clock, intercept=self._intercept, seed=self.seed) as system:
             self.system = system

@@ -23,7 +23,7 @@ from tests.bench.world import cluster, filled, template
 ACCOUNTS = 40
 TOKENS_S = float(os.environ.get("PROTECTOR_BENCH_TOKENS_S", "60"))
 TOKENS_PER_MINUTE = 20_000
-ATTACKERS = 4
+ATTACKERS = 64
 SLOW = int(os.environ.get("PROTECTOR_BENCH_SLOW", "1000"))
 SLOW_S = float(os.environ.get("PROTECTOR_BENCH_SLOW_S", "30"))
 CONNECTIONS = int(os.environ.get("PROTECTOR_BENCH_CONNECTIONS", "50000"))

@@ -15,8 +15,8 @@ from tests.bench.world import cluster
 
 MINUTES = float(os.environ.get("PROTECTOR_BENCH_SOAK_MINUTES", "10"))
 LOOK_EVERY_S = 15.0
-OBSERVATIONS_MAX = 20_000
-"""The window's bound: full within the first minute, since every tenth batch holds new reads only."""
+OBSERVATIONS_MAX = 4_000
+"""The window's bound: full within the first seconds, since every tenth batch holds new reads only."""
 GROWTH_MAX_KIB = 8 * 1024
 """From the end of the first third to the end: what pools and fragments may take, not what stays of every batch (a batch is 0.3 MiB)."""
 

@@ -127,7 +127,7 @@ def test_a_read_through_the_api_says_nothing_of_the_mount(world, reporter):
 
 
 def test_expiry_alone_flips_it_back(world, reporter):
-    """Both flips are told, of a mounted chain without an account; nothing is left of the act."""
+    """Both flips are told, of a mounted chain without an account; nothing is left of the act but that it was."""
     reporter.report(SecretRead("app/db-creds"))
     revision = world.engine.revision
     world.wait(301)
@@ -137,7 +137,53 @@ def test_expiry_alone_flips_it_back(world, reporter):
     ]
     assert set() == world.lit()
     assert revision < world.engine.revision
-    assert (len(world.engine.acts), world.engine.graph.acts, world.evidence()) == (0, {}, [])
+    assert (len(world.engine.acts), world.engine.graph.acts, world.evidence(live=True)) == (0, {}, [])
+    (piece,) = world.evidence(live=False)
+    assert (piece.live, piece.behavior.secret, piece.chains) == (False, "app/db-creds", [])
+
+
+def test_an_act_that_ended_is_shown_for_an_hour(world, reporter):
+    """As reads are, under the same filters; reported again it is live and in one place only."""
+    reporter.report(SecretRead("app/db-creds"))
+    reporter.report(Alert("a"), "api-1")
+    world.wait(301)
+    assert [len(world.evidence(**query)) for query in ({}, {"live": False}, {"live": True})] == [2, 2, 0]
+    assert [piece.pods for piece in world.evidence(account=("app", "other"))] == [["api-1"]]
+    assert world.evidence(secret=("app", "tls")) == []
+    reporter.report(Alert("a"), "api-1")
+    assert [(piece.pods, piece.live) for piece in world.evidence()] == [(["api-1"], True), (["web-1"], False)]
+    world.wait(3600)
+    assert [piece.pods for piece in world.evidence()] == [["api-1"]]
+    world.wait(600)
+    assert (world.evidence(), len(world.engine.ended.acts), world.engine.next_at()) == ([], 0, None)
+
+
+def test_what_had_to_make_room_is_shown_as_ended(world, reporter):
+    """It is not live, though its time is not over."""
+    act = reporter.report(Alert("a"))
+    reporter.send(ended=(act.key,))
+    assert [(piece.live, piece.behavior.summary) for piece in world.evidence()] == [(False, act.behavior.summary)]
+
+
+def test_acts_that_ended_are_bounded(world, reporter):
+    """The oldest goes, counted."""
+    world.engine.acts.ended._capacity = 3
+    reporter.send(*(reporter.act(Alert(str(number)), ttl_s=100 + number) for number in range(5)))
+    world.wait(301)
+    assert [piece.behavior.rule for piece in world.evidence()] == ["4", "3", "2"]
+    counts = world.engine.ended.statistics()
+    assert (counts.acts_held, counts.acts_overflowed, counts.held) == (3, 2, 0)
+
+
+def test_an_act_that_ended_while_the_engine_started_again_is_not_lost(world, make_world, reporter):
+    """Two incarnations later: what ended meanwhile is shown as ended, what is live is there once."""
+    reporter.report(Alert("over"), ttl_s=50)
+    lives = reporter.report(Alert("lives"))
+    make_world(world.engine.ended)  # which fails before it hears of anything
+    later = make_world(world.engine.ended)
+    later.now = world.now + 100
+    Reporter(later).send(lives, full=True)
+    assert [(piece.behavior.rule, piece.live) for piece in later.evidence()] == [("lives", True), ("over", False)]
 
 
 def test_what_was_reported_again_lasts_longer(world, reporter):

@@ -13,6 +13,7 @@ from store_kit import APP, T0, everything, get, grant, record, watch
 from trio_run import run
 
 from actors.evidence import Account, NamedGrant, Observation, Scope, SeenSource, observation_key
+from actors.messages import BatchAnswer
 from actors.store import HistoryRow, Journal, MemoryJournal, SqliteJournal
 from actors.store.records import Drop, Fold, Page, StateRow
 from actors.store.watches import Effect, Watch, WatchBook
@@ -59,7 +60,9 @@ def test_a_journal_knows_when_the_last_batch_came(opened: Make) -> None:
             await journal.open()
             timed = replace(record(1, get("a")), newest_at=T0 - 8)
             await journal.append([timed, record(2, get("b"), at=T0 + 20)])
-            await journal.drop(Drop(2, T0 + 900))
+            probe = BatchAnswer(1, 0, 0, {"probe": 1})
+            await journal.append([replace(record(3, at=T0 + 40), answer=probe)])  # the doctor's: nobody is heard
+            await journal.drop(Drop(3, T0 + 900))
         async with opened() as journal:
             head = await journal.open()
             assert (head.last_batch_at, head.lag_s) == (T0 + 19, 7.0)

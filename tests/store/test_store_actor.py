@@ -527,3 +527,19 @@ def test_with_a_file_a_new_process_has_what_the_last_one_answered(tmp_path: Path
             await journal.close()
 
     run(main, real_time=True)
+
+
+def test_the_doctors_event_is_counted_and_is_nobody_heard() -> None:
+    """Also after a restart, and beside it a batch of an API server's is heard all the same."""
+
+    async def main() -> None:
+        async with rig() as r:
+            answer = await r.post(body="probe", events=1, dropped={"probe": 1}, peer="doctor")
+            assert isinstance(answer, BatchAnswer)
+            status = await r.status()
+            assert (answer.dropped, status.counts.dropped) == ({"probe": 1}, {"probe": 1})
+            assert (status.last_batch_at, status.senders) == (None, ())
+            await r.post(body="both", events=2, dropped={"probe": 1, "denied": 1}, peer="server")
+            assert [sender.peer for sender in (await r.status()).senders] == ["server"]
+
+    run(main)

@@ -211,7 +211,7 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation("one message in fifty is dropped", _drop_one_in_fifty, "evidence shows"),
-    Mutation("one restart is skipped", _skip_one_restart, "router failed 1 times and was not restarted"),
+    Mutation("one restart is skipped", _skip_one_restart, "failed 1 times and was not restarted"),
     Mutation("an expiry is a tick early", _expire_a_tick_early, "is dark"),
     Mutation("one drop reason is swapped", _swap_a_reason, "dropped as denied"),
     Mutation("a grant's rule is widened", _widen_a_rule, "RoleBinding/app/reader"),

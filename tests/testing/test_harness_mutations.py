@@ -24,3 +24,12 @@ def test_a_broken_product_fails_with_a_message_that_names_what_broke(mutation: M
     found = failures(mutation)
     assert found, f"nothing noticed that {mutation.name}"
     assert any(mutation.names_it in text for _, text in found), found
+
+
+def test_the_page_about_testing_lists_every_mutation():
+    """docs/testing.md has a row for each, with the checks that catch it (`python tests/testing/harness_suite.py` prints them)."""
+    text = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    told = {row[0].removeprefix("| ") for row in rows if len(row) == 3}
+    assert {mutation.name for mutation in MUTATIONS} <= told
+    assert {check.__name__ for check in SUITE} <= {row[1].strip("`") for row in rows if len(row) == 3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,3 +92,35 @@ def test_a_suite_that_does_not_use_the_plugin_imports_nothing_of_it(python: Path
         "    assert not {'actors', 'web', 'pykka', 'msgspec', 'yaml'} & set(sys.modules)\n"
     )
     assert "1 passed" in run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:anyio", cwd=tmp_path)
+
+
+RACE = """
+import trio
+from actors.testing import schedules
+
+
+@schedules(50)
+async def test_race(clock):
+    order = []
+
+    async def turn(name):
+        order.append(name)
+        await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(turn, "first")
+        nursery.start_soon(turn, "second")
+    assert order == ["second", "first"]
+"""
+
+
+def test_a_race_is_told_with_the_command_that_replays_it(python: Path, tmp_path: Path):
+    """The seed, the deviation, and a command that fails again at once."""
+    (tmp_path / "test_race.py").write_text(RACE)
+    said = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path, ok=False)
+    found = re.search(r'replay: pytest "(test_race.py::test_race)" (--protector-seed=\d+)', said)
+    assert found is not None, said
+    assert re.search(r"minimal deviation: (none|1 of \d+)", said), said
+    again = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", found[1], found[2], cwd=tmp_path, ok=False)
+    assert "1 failed" in again
+    assert found[2] in again

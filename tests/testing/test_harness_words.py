@@ -139,7 +139,7 @@ def test_disorder_is_the_same_events_in_another_order_some_twice(cluster, audit,
 
 
 @given(worlds())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_drawn_loses_nothing(drawn: Drawn):
     """Any cluster of the strategies, and any requests in it, posted at once and then let expire."""
     with open_protector() as world:

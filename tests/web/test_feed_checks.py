@@ -88,5 +88,8 @@ def test_the_doctor_goes_through_the_groups() -> None:
 
     out = io.StringIO()
     assert run_doctor(Server(status(beat={})), None, out)  # type: ignore[arg-type]
-    assert out.getvalue() == "audit feed: fine\ncluster: fine\nexpected readers: no file is set\n"
+    assert out.getvalue() == (
+        "audit feed: fine\ncluster: fine\n"
+        "synthetic event: not sent; give --audit, or set PROTECTOR_AUDIT_ADDR\nexpected readers: no file is set\n"
+    )
     assert not run_doctor(Server(status(state="never")), None, io.StringIO())  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator
@@ -182,6 +183,25 @@ def test_what_cannot_be_read_is_taken_all_the_same() -> None:
     assert answer.json().items() >= {"events": 0, "reads": 0, "error": "not JSON, at byte 0"}.items()
     assert bench.unusable == [(sha256(b"garbage").hexdigest(), 7, "127.0.0.1", "not JSON, at byte 0")]
     assert bench.app.statistics().unusable == 1
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_compressed_body_is_taken_as_what_it_unfolds_to(*, http2: bool) -> None:
+    """Of both sizes; a bomb gets 413 and is counted, and the parser never sees it."""
+
+    async def main() -> tuple[list[int], Bench]:
+        bench = Bench(Cap(max_body_bytes=2 * LARGE_BODY_BYTES))
+        headers = AUTHORIZED | {"content-encoding": "gzip"}
+        bodies = [b"x", b"y" * (LARGE_BODY_BYTES + 1), b"z" * (2 * LARGE_BODY_BYTES + 1), b"last"]
+        async with door(bench, http2=http2) as client:
+            answers = [await client.post("/", content=gzip.compress(body), headers=headers) for body in bodies]
+        return [answer.status_code for answer in answers], bench
+
+    statuses, bench = run(main, real_time=True)
+    assert statuses == [200, 200, 413, 200]
+    assert [message.body for message in bench.parser.asked] == [b"x", b"last"]
+    assert [len(message.body) for message in bench.parser_large.asked] == [LARGE_BODY_BYTES + 1]
+    assert (bench.app.statistics().bombs, bench.guard.bodies.in_use) == (1, 0)
 
 
 def test_an_expectation_is_met() -> None:
