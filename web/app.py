@@ -198,6 +198,7 @@ async def _serve(
     journal: Journal,
     expected: Expected,
 ) -> int:
+    collect_seldom()
     await _check_journal(journal)
     tls = _tls(settings)
     hub, drain = EventHub(), trio.Event()
@@ -247,11 +248,16 @@ async def _serve(
     return 0
 
 
+def collect_seldom() -> None:
+    """While much is loaded, full collections come often, find nothing and hold the loop up, each for longer than the last."""
+    gc.set_threshold(50_000, 20, 50)
+
+
 def settle_memory() -> None:
     """What was loaded stays for good: the collector need not walk over it again and again, which would stall the loop."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_seldom()
 
 
 # --- what goes out -------------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from actors.cluster.changes import ChangeLog
 from actors.cluster.records import Binding, Record, RecordKey, Role
 from actors.messages import ClusterChanges
 
-CHANGES_MAX: Final = 1000
-"""Records in one answer."""
+CHANGES_MAX: Final = 250
+"""Records in one answer, before others of the loop may run."""
 TOMBSTONES_MAX: Final = 20_000
 """Gone records that are remembered for a time; beyond, the oldest is forgotten early, counted."""
 VERSIONS_MAX: Final = 16

@@ -8,6 +8,7 @@ import pytest
 from kube_objects import binding, controlled_by, decoded, kube, pod, role, rule, snapshot
 
 from actors.cluster import memory
+from actors.cluster.memory import CHANGES_MAX
 from actors.cluster.model import MEMORY_EXTRA_S, ClusterModel
 from actors.cluster.records import Binding, Pod, Record, Role, Route
 from actors.evidence import Account, ObjectName
@@ -232,10 +233,20 @@ def test_too_much_forgotten_begins_a_new_epoch(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_answer_costs_what_changed() -> None:
     """Of many objects only the changed one is looked at."""
-    model = model_of(*(role(f"r{n}", []) for n in range(500)))
+    model = model_of(*(role(f"r{n}", []) for n in range(200)))
     first = changes(model)
     model.upsert(decoded(role("r7", [rule("get")])), 1.0)
     assert len(list(model._memory.log.since(first.version))) == 1
+
+
+def test_a_large_cluster_comes_in_parts() -> None:
+    """No answer holds more than CHANGES_MAX records, so that no part holds up the loop for long; together they are everything."""
+    model = model_of(*(role(f"r{n}", []) for n in range(2 * CHANGES_MAX + 3)))
+    answers = [changes(model)]
+    while answers[-1].more:
+        answers.append(changes(model, answers[-1]))
+    assert [len(each.records) for each in answers] == [CHANGES_MAX, CHANGES_MAX, 3]
+    assert len({record.key for each in answers for record in each.records}) == 2 * CHANGES_MAX + 3
 
 
 # --- snapshots ------------------------------------------------------------------------------------------------------------------
