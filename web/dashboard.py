@@ -104,7 +104,7 @@ def _add_public(app: QuartTrio, sources: Sources, access: Access) -> None:
 async def readiness(sources: Sources) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """What is not ready yet, in the order of the flow: "store" (it answers), "cluster" (in sync), "engine" (has all evidence).
 
-    And how each kind of a live cluster stands: its state, and `age_s`, seconds since it was last known to be current; of a file nothing.
+    And how each kind of a live cluster stands: its state, and `age_s`, seconds since it was last known to be current. A file has none.
     """
     missing = []
     objects: dict[str, KindStatus] = {}
