@@ -16,7 +16,11 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from actors.evidence import LOGS
+
 PREFIX: Final = "PROTECTOR_"
+LAG_MAX_S: Final = 3_600.0
+"""Largest allowance for a log that lags: so much longer everything that went is remembered."""
 
 _INJECTED_HOST = re.compile(r"PROTECTOR_(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)")
 _INJECTED_PORT = re.compile(r"PROTECTOR_(?:[A-Z0-9_]+_)?PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?")
@@ -84,6 +88,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     expected: Path | None = None
     burst_secrets: int = 20
     first_read_after_s: float = 86400.0
+    lag_allowance: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def lags_s(self) -> dict[str, float]:
+        """How much later the log of a managed cluster may come, in seconds, by its name; one that is not named: not at all."""
+        return dict(self.lag_allowance)
 
     @property
     def has_client_certificates_only(self) -> bool:
@@ -196,6 +206,16 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
+def _lags(text: str) -> tuple[tuple[str, float], ...]:
+    found: dict[str, float] = {}
+    for part in _names(text):
+        log, equals, seconds = part.partition("=")
+        if log.strip() not in LOGS or not equals or log.strip() in found:
+            raise ValueError(f"not LOG=SECONDS, with each log of {', '.join(LOGS)} once at most")
+        found[log.strip()] = _number(seconds, 0, LAG_MAX_S, "a number of seconds")
+    return tuple(found.items())
+
+
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("AUDIT_ADDR", _address, "where the API server's audit webhook posts to; unset: off", "HOST:PORT"),
     Setting("BEHAVIOR_ADDR", _address, "where runtime agents post behaviors to; unset: off", "HOST:PORT"),
@@ -252,6 +272,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         _seconds(0, 1e9),
         "how long history has to reach back before a read is called the first",
         "SECONDS",
+    ),
+    Setting(
+        "LAG_ALLOWANCE",
+        _lags,
+        "how much later than an API server's the log of a managed cluster may come",
+        "LOG=SECONDS,…",
     ),
 )
 

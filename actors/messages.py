@@ -74,6 +74,8 @@ class ParsedBatch(Struct, frozen=True):
     """Names of Secrets that protector itself asked for and was denied: its own requests coming back, at most HEARTBEATS_MAX."""
     note: Note | None = None
     """Kept with the batch, in the same commit."""
+    allowance_s: float = 0.0
+    """How much later than the API server's own the log it came by is allowed to be."""
 
 
 HEARTBEAT_PREFIX: Final = "protector-heartbeat-"
@@ -184,16 +186,23 @@ class LiveAccounts(Struct, frozen=True):
 
 
 class PodsOf(Struct, frozen=True):
-    """Asked of the cluster: the pods of this account, the remembered ones too. Answer: AccountPods."""
+    """Asked of the cluster: the pods of this account that changed since an earlier answer, the remembered ones too; 0 and 0: all.
+    Answer: AccountPods."""
 
     account: Account
+    epoch: int = 0
+    version: int = 0
 
 
 class AccountPods(Struct, frozen=True):
-    """Pods of one account, live and remembered."""
+    """Pods of one account, live and remembered: all of them (`full`), or those that changed, and the uids of those forgotten since."""
 
     account: Account
     pods: tuple[Pod, ...]
+    epoch: int = 0
+    version: int = 0
+    full: bool = True
+    forgotten: tuple[str, ...] = ()
 
 
 class PodsNamed(Struct, frozen=True):

@@ -21,7 +21,7 @@ Refs name places, so that every actor gets those of its neighbours before they r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +82,8 @@ class Parts(Struct, frozen=True):
     on_event: OnEvent | None = None
     on_evidence: NewEvidence | None = None
     acts: ActsWindow = field(default_factory=ActsWindow)
+    lags_s: Mapping[str, float] = field(default_factory=dict)
+    """How much later the logs of managed clusters may come, by their names."""
     audit_log: Path | None = None
 
 
@@ -114,7 +116,7 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
     store, cluster, router, engine, announcer, behaviors = (
         system.ref(f"{base}/{name}") for name in ("store", "cluster", "router", "engine", "announcer", "behaviors")
     )
-    memory_s = parts.ttl_s + MEMORY_EXTRA_S
+    memory_s = parts.ttl_s + max(parts.lags_s.values(), default=0.0) + MEMORY_EXTRA_S
     heartbeat = system.ref(f"{base}/heartbeat") if parts.heartbeat is not None else None
     feeds = Feeds(parts.live.names if parts.live is not None else ())
 
@@ -144,8 +146,8 @@ def pipeline(system: System, parts: Parts) -> SupervisorSpec:
             DynamicSpec("accounts", account, max_children=parts.max_observations),
             Child("router", RouterActor, (store, system.dynamic(f"{base}/accounts"), engine)),
             *(() if parts.heartbeat is None else (Child("heartbeat", HeartbeatActor, (parts.heartbeat,)),)),
-            Child("parser", ParserActor, (heartbeat,)),
-            Child("parser-large", ParserActor, (heartbeat,)),
+            Child("parser", ParserActor, (heartbeat, parts.lags_s)),
+            Child("parser-large", ParserActor, (heartbeat, parts.lags_s)),
             *_audit_log(system, parts),
         ),
         intensity=PIPELINE_INTENSITY,

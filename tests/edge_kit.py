@@ -24,6 +24,7 @@ import trio
 from hyperframe.frame import Frame, SettingsFrame
 
 from web.listener import BoundSocket, Limits, Listener, bind
+from web.listener.limits import Doorman
 from web.tls import ServerTls
 
 PATIENCE_S = 20.0
@@ -99,6 +100,7 @@ async def served(
     tls: bool | Callable[[], ssl.SSLContext] = True,
     limits: Limits | None = None,
     name: str = "test",
+    doorman: Doorman | None = None,
 ) -> AsyncIterator[Served]:
     """Serves `app` on a free port; at the end the listener is drained, and nothing of it may be left.
 
@@ -106,7 +108,7 @@ async def served(
     """
     bound = bind("127.0.0.1", 0)
     context = tls if callable(tls) else server_tls().context if tls else lambda: None
-    listener = Listener(name, app, tls=context, limits=limits or Limits(drain_s=0.2, linger_s=1.0))
+    listener = Listener(name, app, tls=context, limits=limits or Limits(drain_s=0.2, linger_s=1.0), doorman=doorman)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(listener.serve_connections, bound)
@@ -301,13 +303,15 @@ async def h2_client(
     """An HTTP/2 connection to a TLS listener, read in the background."""
     stream = await served.connect("h2", context=context)
     client = H2Client(stream, window=window)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
-        try:
-            yield client
-        finally:
-            nursery.cancel_scope.cancel()
-            await trio.aclose_forcefully(stream)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            try:
+                yield client
+            finally:
+                nursery.cancel_scope.cancel()  # and nothing awaited here: it would be cancelled, and hide what the test raised
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatState, HeartbeatStatus
 from actors.cluster.queries import ClusterStatistics, ClusterStatus, ClusterStatusQuery, KindStatus
+from actors.engine.escalation_views import EscalationPage, EscalationView, ReachedAccountView
 from actors.engine.queries import (
     BadCursor,
     BehaviorView,
@@ -16,9 +17,7 @@ from actors.engine.queries import (
     EngineStatus,
     EngineStatusQuery,
     EntryView,
-    EscalationPage,
     EscalationsQuery,
-    EscalationView,
     EvidencePage,
     EvidenceQuery,
     EvidenceView,
@@ -26,7 +25,6 @@ from actors.engine.queries import (
     GrantView,
     NameView,
     ObjectView,
-    ReachedAccountView,
     ReaderView,
     SecretQuery,
     SecretStateView,

@@ -9,7 +9,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.engine.queries import ChainView, EscalationView, EvidenceView, NameView, SecretView
+from actors.engine.escalation_views import EscalationView
+from actors.engine.queries import (
+    ChainView,
+    EvidenceView,
+    NameView,
+    SecretView,
+)
 from web.sources import FeedState, FeedView
 
 __all__ = [

@@ -43,7 +43,7 @@ from web.params import (
     no_parameters,
     pairs_of,
 )
-from web.sources import Sources, feed_of
+from web.sources import Sources
 
 __all__ = ["add_api", "json_answer", "refusal"]
 
@@ -133,7 +133,7 @@ async def _status(sources: Sources) -> Response:
         await sources.cluster_status(),
     )
     now, counts = sources.clock.now(), store.counts
-    feed = feed_of(store.last_batch_at, now, sources.feed_silent_after_s)
+    feed = sources.feed_at(store, now)
     beat = await sources.heartbeat_status()
     brought = {} if beat is None else beat.peers
     senders = [

@@ -208,7 +208,7 @@ async def _serve(
             acts = ActsWindow(settings.ttl_s)
             parts = Parts(
                 journal=journal,
-                model=ClusterModel(ttl_s=settings.ttl_s),
+                model=ClusterModel(ttl_s=settings.ttl_s + max(settings.lags_s.values(), default=0.0)),
                 snapshots=snapshots,
                 live=live,
                 heartbeat=live.access if live is not None and settings.heartbeat else None,
@@ -220,6 +220,7 @@ async def _serve(
                 max_observations=settings.max_observations,
                 history_days=settings.history_days,
                 acts=acts,
+                lags_s=settings.lags_s,
                 expected=expected,
                 burst_secrets=settings.burst_secrets,
                 first_read_after_s=settings.first_read_after_s,

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from actors.messages import BehaviorsAnswer, TakeBehaviors
 from actors.runtime import UNANSWERED
+from web.audit_sink import ANSWER_S, LOG_EVERY_S, Asked
 from web.guard import Guard
-from web.ingest import ANSWER_S, BEHAVIOR_PATHS, LOG_EVERY_S, Asked, Ingest, IngestSettings
-from web.ingest_answers import UNAVAILABLE, Answer
+from web.ingest import BEHAVIOR_PATHS, Ingest, IngestSettings
+from web.ingest_answers import UNAVAILABLE, Answer, Sender
 
 __all__ = ["BEHAVIOR_BODY_BYTES_MAX", "FALCO_PATH", "make_behavior_app"]
 
@@ -44,28 +45,41 @@ class _BehaviorSink:
         self._unlogged = 0
         self._logged_at = float("-inf")
 
-    async def take(self, body: bytes, peer: str, path: str) -> Answer:
+    async def take(self, body: bytes, sender: Sender) -> Answer:
         """200 with what was taken and dropped, or 503: then the sender may come again, a repeat is the same acts once more."""
-        message = TakeBehaviors(body, path == FALCO_PATH, self._now())
+        message = TakeBehaviors(body, sender.path == FALCO_PATH, self._now())
         try:
             answer: BehaviorsAnswer = await self._behaviors.ask(message, timeout_s=ANSWER_S)
         except UNANSWERED as error:
-            log.warning("a report of behaviors was not taken", peer=peer, size=len(body), why=type(error).__name__)
+            log.warning(
+                "a report of behaviors was not taken",
+                peer=sender.peer,
+                credential=sender.credential,
+                size=len(body),
+                why=type(error).__name__,
+            )
             return UNAVAILABLE
         found = msgspec.to_builtins(answer)
         if answer.error is None:
             del found["error"]
         else:
-            self._report(answer.error, len(body), peer)
+            self._report(answer.error, len(body), sender)
         return Answer(200, msgspec.json.encode(found))
 
-    def _report(self, error: str, size: int, peer: str) -> None:
+    def _report(self, error: str, size: int, sender: Sender) -> None:
         """Never by content."""
         self.count += 1
         if (at := trio.current_time()) - self._logged_at < LOG_EVERY_S:
             self._unlogged += 1
             return
-        log.warning("a report of behaviors cannot be read", peer=peer, size=size, error=error, unlogged=self._unlogged)
+        log.warning(
+            "a report of behaviors cannot be read",
+            peer=sender.peer,
+            credential=sender.credential,
+            size=size,
+            error=error,
+            unlogged=self._unlogged,
+        )
         self._logged_at, self._unlogged = at, 0
 
 

@@ -306,13 +306,18 @@ def audit_policy(*, rules_only: bool) -> None:
 @click.option(
     "--tls-server-name", default=None, metavar="NAME", help="The certificate's name, if URL holds none of its names."
 )
-def webhook_config(server: str, ca_file: Path | None, token_file: Path | None, tls_server_name: str | None) -> None:
-    """The kubeconfig for kube-apiserver's --audit-webhook-config-file. It holds the token: keep it 0600."""
+@click.option(
+    "--client-certificate", metavar="PATH", help="Of the API server, on its machine: in the place of a token."
+)
+@click.option("--client-key", metavar="PATH", help="The key of that certificate.")
+def webhook_config(server: str, client_certificate: str | None, client_key: str | None, **given: Any) -> None:
+    """The kubeconfig for kube-apiserver's --audit-webhook-config-file. Where it holds the token, keep it 0600."""
     from web.setup_files import SetupError, webhook_config_from
 
     try:
         found = from_environment(os.environ)
-        click.echo(webhook_config_from(found, server, ca_file, token_file, tls_server_name), nl=False)
+        client = (client_certificate, client_key)
+        click.echo(webhook_config_from(found, server, **given, client=client), nl=False)
     except (ConfigError, SetupError) as error:
         fail(str(error))
 

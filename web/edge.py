@@ -26,11 +26,11 @@ from web.dashboard import make_dashboard
 from web.events import EventHub
 from web.gate import Access
 from web.guard import Guard
-from web.ingest import make_audit_app
+from web.ingest import Ingest, make_audit_app
 from web.lag import LoopLag
 from web.listener import BoundSocket, Limits
 from web.listener.actor import STOP_TIMEOUT_S, ListenerActor
-from web.listener.request import App
+from web.listener.limits import Doorman
 from web.operators import NO_ACTIONS, actions_of
 from web.sources import Sources
 from web.tls import ServerTls
@@ -106,7 +106,7 @@ class Edge:
             unusable=partial(self._dead_letter, name),
             certificates=certificates,
         )
-        return self._ingest(name, bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
+        return self._ingest(name, bound, app, tokens, guard)
 
     def _dead_letter(self, child: str, digest: str, size: int, _peer: str, _why: str) -> None:
         """An unreadable body among the dead letters: by hash and size, never by content."""
@@ -120,15 +120,15 @@ class Edge:
         app = make_behavior_app(
             self._refs.behaviors, guard, self._settings, self._drain.is_set, now=self._system.clock.now
         )
-        return self._ingest("behavior", bound, app, tokens, lambda: (guard.statistics(), app.statistics()))
+        return self._ingest("behavior", bound, app, tokens, guard)
 
     def _ingest(
         self,
         name: str,
         bound: BoundSocket,
-        app: App,
+        app: Ingest,
         tokens: Tokens | NoTokens,
-        statistics: Callable[[], Sequence[Struct]],
+        guard: Guard,
     ) -> Child:
         is_tls = not self._settings.plaintext
         return self._listener(
@@ -137,7 +137,8 @@ class Edge:
             app,
             tls=(lambda: self._context(with_client_ca=name == "audit")) if is_tls else lambda: None,
             upkeep=(tokens.refresh, *self._tls_upkeep()),
-            statistics=statistics,
+            statistics=lambda: (guard.statistics(), app.statistics()),
+            doorman=app.doorman,
         )
 
     def _dashboard(self, bound: BoundSocket) -> Child:
@@ -193,13 +194,14 @@ class Edge:
         upkeep: tuple[Callable[[float], object], ...],
         statistics: Callable[[], Sequence[Struct]],
         limits: Limits | None = None,
+        doorman: Doorman | None = None,
     ) -> Child:
         self._statistics[name] = lambda: (*(s for s in (bound.statistics(),) if s is not None), *statistics())
         return Child(
             name,
             ListenerActor,
             (name, bound, app),
-            {"tls": tls, "upkeep": upkeep, "limits": limits, "drain_on": self._drain},
+            {"tls": tls, "upkeep": upkeep, "limits": limits, "drain_on": self._drain, "doorman": doorman},
             stop_timeout_s=STOP_TIMEOUT_S,
         )
 

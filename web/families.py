@@ -6,13 +6,14 @@ Counterpart: web/metrics.py.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-__all__ = ["GAUGES", "LABELS_MAX", "WORD", "bounded", "counter", "gauge", "of_records"]
+__all__ = ["GAUGES", "LABELS_MAX", "WORD", "bounded", "counter", "gauge", "of_counts", "of_records"]
 
 LABELS_MAX: Final = 64
 """Values of one label (reasons). Overflow: put together under "other"."""
@@ -65,6 +66,24 @@ def of_records(
                         families[full] = made(f"protector_{full}", text, labels=[label])
                     families[full].add_metric([owner], float(value))
     return list(families.values())
+
+
+def of_counts(
+    prefix: str, label: str, field: str, by: str, records: Mapping[str, Sequence[Struct]]
+) -> CounterMetricFamily:
+    """What the mappings of this field count by their keys, whose first word is the value of the label `by`."""
+    family = CounterMetricFamily(
+        f"protector_{prefix}_{field}", f"{field} of the {label}'s statistics.", labels=[label, by]
+    )
+    for owner, some in sorted(records.items()):
+        counts: Counter[str] = Counter()
+        for record in some:
+            for key, count in getattr(record, field, {}).items():
+                word = str(key).partition(" ")[0]
+                counts[word if word in counts or len(counts) < LABELS_MAX else "other"] += count
+        for word, count in sorted(counts.items()):
+            family.add_metric([owner, word], count)
+    return family
 
 
 def _written(name: str) -> str:

@@ -61,6 +61,7 @@ def feed_findings(status: Mapping[str, Any]) -> list[Finding]:
 def cluster_findings(status: Mapping[str, Any]) -> list[Finding]:
     """What is wrong with what is known of the cluster."""
     found = []
+    failing: dict[str, list[str]] = {}  # the API server is away from all kinds at once, for one and the same reason
     if not status["objects"]:
         found.append(Finding("nothing is known of the cluster", "set PROTECTOR_CLUSTER to kubernetes or to a file"))
     for kind, known in sorted(status["objects"].items()):
@@ -68,9 +69,10 @@ def cluster_findings(status: Mapping[str, Any]) -> list[Finding]:
         if state == "forbidden":
             found.append(Finding(f"{kind}: {why}", "apply the ClusterRole of `protector manifests`"))
         elif state == "failing":
-            found.append(Finding(f"{kind}: {why}", "is the API server up, and reachable from here?"))
+            failing.setdefault(why, []).append(kind)
         elif state in ("listing", "waiting") and not known["synced"]:
             found.append(Finding(f"{kind}: not read to its end yet", "wait; if it stays, look at the log"))
         elif state == "watching" and (known["age_s"] or 0.0) > STALE_S:
             found.append(Finding(f"{kind}: nothing heard for {known['age_s']:.0f} s", "look at the log"))
-    return found
+    hint = "is the API server up, and reachable from here?"
+    return found + [Finding(f"{', '.join(kinds)}: {why}", hint) for why, kinds in failing.items()]

@@ -126,6 +126,20 @@ class Gate:
         server = scope.get("server")  # the address that this very connection came to: no name, so nothing to rebind
         return server is not None and name == str(server[0]).lower()
 
+    def _is_from_our_page(self, scope: Scope) -> bool:
+        """Whether a form comes from a page of this server, by what browsers say of it; what says nothing of it is no browser."""
+        if headers_of(scope, b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"]):
+            return False
+        origins = headers_of(scope, b"origin")
+        if not origins:
+            return True
+        scheme, separator, authority = origins[0].lower().partition(b"://")
+        schemes = (b"https",) if self._access.tls else (b"http", b"https")  # https: what ends TLS before loopback
+        is_ours = (
+            bool(separator) and scheme in schemes and [authority] == [h.lower() for h in headers_of(scope, b"host")]
+        )
+        return len(origins) == 1 and is_ours
+
     async def _credential_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A session, or a right token in the header, gets through; a wrong or no token is told how to come in."""
         if self._session_of(scope) is not None:
@@ -158,7 +172,7 @@ class Gate:
         elif method != "POST":
             allow = b"GET, HEAD, POST" if scope["path"] == "/login" else b"POST"
             await answer(send, receive, 405, b"Method not allowed.\n", (b"allow", allow))
-        elif headers_of(scope, b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"]):
+        elif not self._is_from_our_page(scope):
             await answer(send, receive, 403, b"Only from this server's own pages.\n")
         elif scope["path"] == "/logout":
             session = cookie_of(scope, self._access.cookie)

@@ -116,6 +116,10 @@ class Buckets:
             self.forgotten += oldest > now
         return wait_s
 
+    def has_room(self, key: Hashable, now: float) -> bool:
+        """Whether `take` would give a place without a wait."""
+        return self._full_at.get(key, now) - self._tolerance_s <= now
+
 
 class BodyBudget:
     """Bytes of bodies in memory at a time, over all requests. Over it: 503, and the rest of the body is not taken in."""
@@ -185,6 +189,16 @@ class Guard:
         self._admitted[credential] += 1
         self._waited += wait_s > 0.0
         return Admitted(credential, wait_s)
+
+    def refuses(self, authorization: bytes | None, peer: str, now: float) -> bool:
+        """Whether `admit` would say Unauthorized(close=True) to this (without a certificate); counted if so, nothing if not."""
+        if self._tokens.check(bearer(authorization) or b"") is not None or self._failing.has_room(
+            network_of(peer), now
+        ):
+            return False
+        self._unauthorized += 1
+        self._closed += 1
+        return True
 
     def statistics(self) -> GuardStatistics:
         """Counts since the start."""

@@ -13,15 +13,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol
 
-import msgspec
-import structlog
 import trio
 from msgspec import Struct
 
-from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
-from actors.runtime import UNANSWERED
+from web.audit_sink import Asked, AuditSink, Unusable
+from web.bodies import GZIP, Body
 from web.certificates import ClientCertificates
-from web.guard import Admitted, BodyBudget, Guard, Unauthorized, peer_of
+from web.doorman import Doorman
+from web.guard import Admitted, Guard, Unauthorized, peer_of
 from web.ingest_answers import (
     DRAINING,
     FULL,
@@ -33,15 +32,13 @@ from web.ingest_answers import (
     TOO_SLOW,
     UNAUTHORIZED,
     UNAUTHORIZED_CLOSE,
-    UNAVAILABLE,
     Answer,
+    Sender,
 )
 
 __all__ = [
-    "ANSWER_S",
     "AUDIT_PATHS",
     "BEHAVIOR_PATHS",
-    "LARGE_BODY_BYTES",
     "Ingest",
     "IngestSettings",
     "IngestStatistics",
@@ -50,25 +47,10 @@ __all__ = [
 
 AUDIT_PATHS: Final = frozenset({"/", "/audit"})
 BEHAVIOR_PATHS: Final = frozenset({"/", "/behavior"})
-LARGE_BODY_BYTES: Final = 1 << 20
-"""Bodies over this go to a parser of their own, so that the ordinary ones do not wait behind them."""
-ANSWER_S: Final = 20.0
-"""From the whole body to the answer, parser and store together: an API server gives up 30 s after it began to send."""
-LOG_EVERY_S: Final = 1.0
-"""At most one line about unusable bodies in so many seconds; what is left out is counted in the next."""
-
-log = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-
-class Asked(Protocol):
-    """What is needed of an actor's ref."""
-
-    async def ask(self, message: Any, *, timeout_s: float) -> Any:
-        """The actor's answer."""
-        ...
+Take = Callable[[bytes, Sender], Awaitable[Answer]]
 
 
 class IngestSettings(Protocol):
@@ -87,17 +69,18 @@ class IngestSettings(Protocol):
 
 class IngestStatistics(Struct, frozen=True, kw_only=True):
     """Requests so far by status; `left`: clients that were gone before there was an answer; `unusable`: bodies with an error;
-    `taken_bytes`: of whole bodies."""
+    `taken_bytes`: of whole bodies, as they came; `bombs`: compressed ones that were over the cap only when they unfolded."""
 
     answers: dict[int, int]
     left: int
     unusable: int
     in_flight: int
     taken_bytes: int
+    bombs: int = 0
 
 
 class Ingest:
-    """The ASGI application of one ingest listener. `take(body, peer, path)` answers a whole body."""
+    """The ASGI application of one ingest listener. `take(body, sender)` answers a whole body."""
 
     def __init__(
         self,
@@ -105,7 +88,7 @@ class Ingest:
         guard: Guard,
         settings: IngestSettings,
         draining: Callable[[], bool],
-        take: Callable[[bytes, str, str], Awaitable[Answer]],
+        take: Take,
         unusable: Callable[[], int],
         certificates: ClientCertificates | None = None,
     ) -> None:
@@ -115,9 +98,14 @@ class Ingest:
         self._draining = draining
         self._take = take
         self._answers: Counter[int] = Counter()
-        self._left = self._in_flight = self._taken_bytes = 0
+        self._left = self._in_flight = self._taken_bytes = self._bombs = 0
         self._unusable = unusable
         self._certificates = certificates
+        self.doorman = Doorman(paths, guard, draining, self._count)
+        """For the listener: refuses at the door what `__call__` would refuse in the same way."""
+
+    def _count(self, status: int) -> None:
+        self._answers[status] += 1
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """ASGI 3, http only: there is nothing to start or stop here."""
@@ -145,6 +133,7 @@ class Ingest:
             unusable=self._unusable(),
             in_flight=self._in_flight,
             taken_bytes=self._taken_bytes,
+            bombs=self._bombs,
         )
 
     async def _answer(self, scope: Any, receive: Receive) -> Answer | None:
@@ -168,123 +157,28 @@ class Ingest:
             return OVER_RATE
         if verdict.wait_s > 0.0:
             await trio.sleep(verdict.wait_s)
-        return await self._read_and_take(scope, receive, peer)
+        return await self._read_and_take(scope, receive, Sender(peer, verdict.credential, scope["path"]))
 
-    async def _read_and_take(self, scope: Any, receive: Receive, peer: str) -> Answer | None:
+    async def _read_and_take(self, scope: Any, receive: Receive, sender: Sender) -> Answer | None:
         body_max = self._settings.max_body_bytes
         if any(_exceeds(value, body_max) for value in _all(scope["headers"], b"content-length")):
             return TOO_LARGE
-        body = _Body(self._guard.bodies, body_max)
+        body = Body(self._guard.bodies, body_max)
+        is_gzip = any(value.strip().lower() in GZIP for value in _all(scope["headers"], b"content-encoding"))
         try:
             with trio.move_on_after(self._settings.body_timeout_s) as bound:
                 refused = await body.read(receive)
+                if is_gzip and refused is None and not body.is_abandoned:
+                    refused = await body.unfold()
+                    self._bombs += body.is_bomb
                 if body.is_abandoned or refused is not None:
                     return refused
             if bound.cancelled_caught:
                 return TOO_SLOW
             self._taken_bytes += body.count
-            return await self._take(body.whole(), peer, scope["path"])
+            return await self._take(body.whole(), sender)
         finally:
             body.release()
-
-
-class _Body:
-    """A body as it arrives: held against the budget, never beyond the cap."""
-
-    def __init__(self, budget: BodyBudget, bytes_max: int) -> None:
-        self._budget = budget
-        self._bytes_max = bytes_max
-        self._parts: list[bytes] = []
-        self.count = 0
-        self.is_abandoned = False
-
-    async def read(self, receive: Receive) -> Answer | None:
-        """Reads to the end; the answer where that cannot be, None (and `is_abandoned`) where the client leaves."""
-        while True:
-            event = await receive()
-            if event["type"] != "http.request":
-                self.is_abandoned = True
-                return None
-            part: bytes = event["body"]
-            if self.count + len(part) > self._bytes_max:
-                return TOO_LARGE
-            if not self._budget.take(len(part)):
-                return FULL
-            self.count += len(part)
-            self._parts.append(part)
-            if not event["more_body"]:
-                return None
-
-    def whole(self) -> bytes:
-        """All of it, once: the parts are let go."""
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def release(self) -> None:
-        """The bytes no longer count as held."""
-        self._budget.give(self.count)
-
-
-class _AuditSink:
-    """Has a batch parsed and stored; answers once it is durable."""
-
-    def __init__(
-        self, parser: Asked, parser_large: Asked, store: Asked, now: Callable[[], float], unusable: Unusable | None
-    ) -> None:
-        self._parser = parser
-        self._parser_large = parser_large
-        self._store = store
-        self._now = now
-        self._unusable = unusable
-        self.count = 0
-        self._unlogged = 0
-        self._logged_at = float("-inf")
-
-    async def take(self, body: bytes, peer: str, _path: str) -> Answer:
-        """200 with the store's answer, or 503: with that the sender has to come again, and a repeat changes nothing."""
-        until = trio.current_time() + ANSWER_S
-        parser = self._parser_large if len(body) > LARGE_BODY_BYTES else self._parser
-        try:
-            parsed: ParsedBatch = await parser.ask(
-                ParseBody(body=body, received_at=self._now(), peer=peer), timeout_s=ANSWER_S
-            )
-            if parsed.error is not None:
-                self._report(parsed, len(body), peer)
-            left_s = max(0.001, until - trio.current_time())
-            answer: BatchAnswer | StoreUnavailable = await self._store.ask(RecordBatch(batch=parsed), timeout_s=left_s)
-        except (
-            UNANSWERED
-        ) as error:  # the batch may be stored all the same: the sender comes again, and it is a duplicate
-            log.warning("a batch was not taken", peer=peer, size=len(body), why=type(error).__name__)
-            return UNAVAILABLE
-        if isinstance(answer, StoreUnavailable):
-            log.warning("a batch was not stored", peer=peer, size=len(body), why=answer.why)
-            return UNAVAILABLE
-        found: dict[str, Any] = {
-            "events": answer.events,
-            "reads": answer.reads,
-            "new": answer.new,
-            "dropped": answer.dropped,
-            "duplicate": answer.duplicate,
-        }
-        if (error_text := answer.error or parsed.error) is not None:
-            found["error"] = error_text
-        return Answer(200, msgspec.json.encode(found))
-
-    def _report(self, parsed: ParsedBatch, size: int, peer: str) -> None:
-        """Once for each body, by its hash and never by its content."""
-        self.count += 1
-        if self._unusable is not None:
-            self._unusable(parsed.digest.hex(), size, peer, parsed.error or "")
-        if (at := trio.current_time()) - self._logged_at < LOG_EVERY_S:
-            self._unlogged += 1
-            return
-        log.warning("a body is not all events", peer=peer, size=size, error=parsed.error, unlogged=self._unlogged)
-        self._logged_at, self._unlogged = at, 0
-
-
-Unusable = Callable[[str, int, str, str], None]
-"""Told of each body that cannot be (wholly) read: its digest in hex, its size in bytes, the peer, and why."""
 
 
 def make_audit_app(
@@ -303,7 +197,7 @@ def make_audit_app(
 
     `certificates`: which client certificates count in the place of a token; None: none does.
     """
-    sink = _AuditSink(parser, parser_large, store, now, unusable)
+    sink = AuditSink(parser, parser_large, store, now, unusable)
     return Ingest(AUDIT_PATHS, guard, settings, draining, sink.take, lambda: sink.count, certificates)
 
 

@@ -22,7 +22,17 @@ __all__ = [
     "UNAUTHORIZED_CLOSE",
     "UNAVAILABLE",
     "Answer",
+    "Sender",
+    "head_of",
 ]
+
+
+class Sender(Struct, frozen=True):
+    """Who sent a body, and where to. `credential`: the name of the token or certificate, for the log."""
+
+    peer: str
+    credential: str
+    path: str
 
 
 class Answer(Struct, frozen=True):
@@ -31,6 +41,12 @@ class Answer(Struct, frozen=True):
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def head_of(answer: Answer) -> tuple[bytes, bytes]:
+    """The answer in HTTP/1.1: its head without the date and the empty line, and its body."""
+    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    return b"HTTP/1.1 %d \r\n" % answer.status + b"".join(b"%s: %s\r\n" % field for field in fields), answer.body
 
 
 _RETRY: Final = ((b"retry-after", str(RETRY_AFTER_S).encode()),)

@@ -22,7 +22,7 @@ from actors.engine.queries import EngineStatus
 from actors.runtime import ActorSnapshot, MailboxSnapshot
 from actors.runtime.watch.reading import SLICE, Glance, HasSnapshot, reader_of
 from web.events import HubStatistics
-from web.families import WORD, bounded, counter, gauge, of_records
+from web.families import WORD, bounded, counter, gauge, of_counts, of_records
 from web.lag import LagStatistics
 from web.sessions import SessionsStatistics
 from web.sources import Sources, Unanswered
@@ -168,7 +168,7 @@ def _store(store: StoreStatus, facts: Facts) -> Iterator[Metric]:
     at = store.last_batch_at
     if at is not None:
         yield gauge("feed_last_batch_timestamp_seconds", "When the last batch came, epoch seconds.", at)
-    alive = at is not None and facts.now - at < facts.silent_after_s
+    alive = at is not None and facts.now - at < facts.silent_after_s + store.allowance_s
     yield gauge("feed_live", "Whether batches come: 0 if none ever did, or none for a while.", float(alive))
     if store.lag_s is not None:
         yield gauge("feed_lag_seconds", "Age of the newest event of the last batch on its arrival.", store.lag_s)
@@ -351,3 +351,5 @@ def _faces(facts: Facts) -> Iterator[Metric]:
         yield counter("viewer_token_failures", "Wrong viewer tokens.", facts.sessions.failures)
         yield counter("viewer_tokens_limited", "Tries that had to wait.", facts.sessions.limited)
     yield from of_records("listener", "listener", facts.listeners)
+    yield of_counts("listener", "listener", "admitted", "credential", facts.listeners)
+    yield of_counts("listener", "listener", "answers", "status", facts.listeners)

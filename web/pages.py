@@ -30,7 +30,7 @@ from web.params import (
     pairs_of,
 )
 from web.shown import ago, link, since, until
-from web.sources import Sources, Unanswered, feed_of
+from web.sources import Sources, Unanswered
 
 __all__ = ["Pages"]
 
@@ -259,7 +259,7 @@ class Pages:
 
     def _text(self, template: str, got: Gathered, *, store: Any, here: str, live: bool = True, **values: Any) -> str:
         now = self._sources.clock.now()
-        feed = None if store is None else feed_of(store.last_batch_at, now, self._sources.feed_silent_after_s)
+        feed = None if store is None else self._sources.feed_at(store, now)
         return self._templates.get_template(template).render(
             now=now,
             now_text=rfc3339(now),

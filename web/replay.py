@@ -17,7 +17,7 @@ from typing import IO, Final, TextIO, cast
 import msgspec
 from msgspec import Struct
 
-from actors.attribution.core import Roster, attribute
+from actors.attribution import Roster, attribute
 from actors.cluster.source import ClusterFileError
 from actors.engine.core import Engine
 from actors.engine.expected import Expected

@@ -73,9 +73,17 @@ def _stages(omit_stages: Sequence[str]) -> str:
     return json.dumps(list(omit_stages))
 
 
-def webhook_config(server_url: str, ca_pem: str, token: str, tls_server_name: str | None = None) -> str:
+def webhook_config(
+    server_url: str,
+    ca_pem: str,
+    token: str | None,
+    tls_server_name: str | None = None,
+    client: tuple[str, str] | None = None,
+) -> str:
     """The kubeconfig (YAML) for --audit-webhook-config-file, with CA, token and server name inside.
 
+    `client`: the paths of a client certificate and of its key on the API server's machine, which may stand in the place of a
+    token (None); they are not read here, and kube-apiserver takes up a renewed one by itself.
     `server_url`: https://HOST:PORT/audit as the API server reaches it. `tls_server_name`: the name in the certificate, where
     the URL holds one that is not in it. SetupError for a URL that is not https, has credentials, a query or a fragment
     (client-go drops those), for a CA that is no PEM certificate, and for an empty token or one with spaces.
@@ -85,15 +93,21 @@ def webhook_config(server_url: str, ca_pem: str, token: str, tls_server_name: st
         raise SetupError("the CA file holds a private key; only the certificate belongs into this file")
     if CERTIFICATE.search(ca_pem) is None:
         raise SetupError("the CA is no PEM certificate")
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if token is None and client is None:
+        raise SetupError("neither a token nor a client certificate")
+    if token is not None and (not token or not token.isascii() or not token.isprintable() or " " in token):
         raise SetupError("the token is empty, or holds what an HTTP header cannot carry")
     if tls_server_name is not None and not (
         tls_server_name.isascii() and tls_server_name.isprintable() and tls_server_name
     ):
         raise SetupError("the TLS server name is empty or no DNS name")
     name_line = f"    tls-server-name: {_quoted(tls_server_name)}\n" if tls_server_name is not None else ""
+    holds = "" if token is None else " It holds the token: keep it readable for kube-apiserver alone (0600)."
+    user = "" if token is None else f"    token: {_quoted(token)}\n"
+    if client is not None:
+        user += f"    client-certificate: {_client_path(client[0])}\n    client-key: {_client_path(client[1])}\n"
     return (
-        "# The audit webhook of protector. It holds the token: keep it readable for kube-apiserver alone (0600).\n"
+        f"# The audit webhook of protector.{holds}\n"
         "# kube-apiserver:  --audit-webhook-config-file=THIS FILE\n"
         "#                  --audit-webhook-batch-max-wait=1s    (at most 5s; the default of 30s makes every answer late)\n"
         "#                  --audit-policy-file=...              (protector audit-policy)\n"
@@ -109,7 +123,7 @@ def webhook_config(server_url: str, ca_pem: str, token: str, tls_server_name: st
         "users:\n"
         "- name: kube-apiserver\n"
         "  user:\n"
-        f"    token: {_quoted(token)}\n"
+        f"{user}"
         "contexts:\n"
         "- name: protector\n"
         "  context:\n"
@@ -135,6 +149,12 @@ def _check_url(server_url: str) -> None:
         raise SetupError(f"{server_url!r} leads to {parts.path!r}; the audit listener answers / and /audit")
 
 
+def _client_path(path: str) -> str:
+    if not path.startswith("/") or not path.isprintable():
+        raise SetupError(f"{path!r} is no absolute path; kube-apiserver would look for it beside the kubeconfig")
+    return _quoted(path)
+
+
 def _quoted(text: str) -> str:
     return json.dumps(text)
 
@@ -145,8 +165,11 @@ def webhook_config_from(
     ca_file: Path | None,
     token_file: Path | None,
     tls_server_name: str | None,
+    client: tuple[str | None, str | None] = (None, None),
 ) -> str:
     """`webhook_config` with CA and token from files, or from where `serve` with these settings (by attribute) has them.
+
+    With `client` (certificate and key, both or neither) there is a token only where `token_file` names it.
 
     The CA defaults to tls/ca.crt in the state directory, the token to the first line of its file, or the token itself.
     SetupError where one of them is missing.
@@ -157,6 +180,16 @@ def webhook_config_from(
     else:
         hint = ""
     ca_pem = _read(ca_file, "CA certificate", hint)
+    certificate, key = client
+    if (certificate is None) != (key is None):
+        raise SetupError("--client-certificate and --client-key: both or neither")
+    pair = (certificate, key) if certificate is not None and key is not None else None
+    return webhook_config(server_url, ca_pem, _token_from(settings, token_file, pair is None), tls_server_name, pair)
+
+
+def _token_from(settings: Mapping[str, Any], token_file: Path | None, is_needed: bool) -> str | None:
+    if token_file is None and not is_needed:
+        return None
     token_file = token_file or settings.get("ingest_token_file")
     if token_file is not None:
         lines = _read(Path(token_file), "token file", "").split("\n")
@@ -165,9 +198,10 @@ def webhook_config_from(
         token = settings.get("ingest_token") or ""
         if not token:
             raise SetupError(
-                "no token: give --token-file, or set PROTECTOR_INGEST_TOKEN_FILE or PROTECTOR_INGEST_TOKEN"
+                "no token: give --token-file, or set PROTECTOR_INGEST_TOKEN_FILE or PROTECTOR_INGEST_TOKEN; "
+                "or name a client certificate"
             )
-    return webhook_config(server_url, ca_pem, token, tls_server_name)
+    return str(token)
 
 
 def _read(path: Path, what: str, hint: str) -> str:

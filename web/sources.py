@@ -15,6 +15,7 @@ from msgspec import Struct
 from actors.behaviors import ActsStatistics, ActsWindow
 from actors.cluster.live.heartbeat import HeartbeatQuery, HeartbeatStatus
 from actors.cluster.queries import ClusterStatusQuery
+from actors.engine.escalation_views import EscalationPage
 from actors.engine.queries import (
     BadCursor,
     ChainPage,
@@ -23,7 +24,6 @@ from actors.engine.queries import (
     ChainView,
     EngineStatus,
     EngineStatusQuery,
-    EscalationPage,
     EscalationsQuery,
     EvidencePage,
     EvidenceQuery,
@@ -199,7 +199,11 @@ class Sources:
 
     async def feed(self) -> FeedView:
         """The state of the feed now. Unanswered."""
-        return feed_of((await self.store_status()).last_batch_at, self.clock.now(), self.feed_silent_after_s)
+        return self.feed_at(await self.store_status(), self.clock.now())
+
+    def feed_at(self, store: StoreStatus, now: float) -> FeedView:
+        """The state of the feed at `now`: one whose log may lag is silent only so much later."""
+        return feed_of(store.last_batch_at, now, self.feed_silent_after_s + store.allowance_s)
 
 
 async def _ask(ref: Askable, question: Any, part: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.attribution.account import AccountActor
-from actors.attribution.core import PODS_SHOWN_MAX, Roster, attribute
+from actors.attribution.core import attribute
+from actors.attribution.roster import PODS_SHOWN_MAX, Roster
 from actors.attribution.router import RouterActor, account_key, account_of
 from actors.attribution.state import AccountEvidence, AccountStatistics
 

@@ -38,18 +38,19 @@ LOOK_S: Final = 10.0
 """How often it looks again after that."""
 PAGES_MAX: Final = 1000
 """Pages of one answer of the store; far more than the window can fill."""
-LOOKED_PER_S: Final = 20_000
-"""Pods and pieces of evidence that changes of the pods let one actor look at in a second. What comes sooner waits, as one."""
-UNPACED_MAX: Final = 500
-"""With so few of them nothing waits."""
+LOOK_STEP: Final = 500
+"""Pieces of evidence that changes of the pods let one message attribute again; the rest is left to messages to itself."""
+LOOKED_PER_S: Final = 10_000
+"""Pieces of evidence without a pod claim that one actor attributes again in a second because pods changed: each change is about all
+of them. What waits meanwhile stays as it was known."""
 
 
 class _Wake(Struct, frozen=True):
     """To itself: something may have ended."""
 
 
-class _PodsDue(Struct, frozen=True):
-    """To itself: the pods changed a while ago, and it is time to look."""
+class _Look(Struct, frozen=True):
+    """To itself: evidence waits to be attributed again."""
 
 
 class AccountActor(Actor):
@@ -70,15 +71,16 @@ class AccountActor(Actor):
         self._pages: list[AccountChanges] = []
         """Of an answer that has more."""
         self._timer: Timer | None = None
-        self._pods_due: Timer | None = None
-        self._pods_at = 0.0
-        """When (epoch seconds) the pods were taken last."""
+        self._looks = False
+        """Whether a _Look is on its way."""
+        self._look_from = 0.0
+        """When (epoch seconds) evidence without a claim may be looked at next."""
         self._unanswered = 0
 
     @classmethod
     def conflate_key(cls, message: Any) -> Hashable | None:
         """Every Refresh is one: what it asks for is added up. And so are changes that follow on one another."""
-        return None if message.__class__ in (_Wake, _PodsDue) else message.__class__
+        return None if message.__class__ in (_Wake, _Look) else message.__class__
 
     @classmethod
     def conflate(cls, queued: Any, message: Any) -> Any:
@@ -98,9 +100,9 @@ class AccountActor(Actor):
             return self._news(message)
         if message.__class__ is Refresh:
             return self._refresh(message)
-        if message.__class__ is _PodsDue:
-            self._pods_due = None
-            return self._refresh(Refresh(pods_changed=True))
+        if message.__class__ is _Look:
+            self._looks = False
+            return None if self._state.needs_pods else self._take(self._nothing_new())
         if message.__class__ is not _Wake:
             raise TypeError(f"an account's actor takes no {type(message).__name__}")
         self._timer = None
@@ -110,26 +112,16 @@ class AccountActor(Actor):
 
     def _refresh(self, wish: Refresh) -> Awaitable[None] | None:
         """Something may be missing here, or elsewhere: follow anew, and do what is wished for with what is held already."""
-        if wish.pods_changed and self._waits_for_pods():
-            wish = Refresh(full=wish.full)
         self._wish = self.conflate(self._wish, wish)
         self._follow()
         if self._state.needs_pods or not (wish.full or wish.pods_changed):
             return None
-        state = self._state
-        return self._take(AccountChanges(self._account, state.epoch, state.version, False, ()))
+        return self._take(self._nothing_new())
 
-    def _waits_for_pods(self) -> bool:
-        """Whether the pods were looked at so lately that this waits: a rollout of thousands of pods comes as hundreds of changes,
-        and each look is at all of them. What is known meanwhile stays; who is not known yet is `gone` a moment longer."""
-        if self._pods_due is not None:
-            return True
-        looked = self._state.looked
-        wait_s = self._pods_at + looked / LOOKED_PER_S - self.context.clock.now()
-        if looked <= UNPACED_MAX or wait_s <= 0.0:
-            return False
-        self._pods_due = self.context.after(min(wait_s, looked / LOOKED_PER_S), _PodsDue())
-        return True
+    def _nothing_new(self) -> AccountChanges:
+        """What the store would say if nothing had changed."""
+        state = self._state
+        return AccountChanges(self._account, state.epoch, state.version, False, ())
 
     def _follow(self) -> None:
         """Let the store tell what changes after what is here."""
@@ -172,12 +164,11 @@ class AccountActor(Actor):
     async def _take_with_pods(self, changes: AccountChanges) -> None:
         wish = self._wish
         try:
-            pods = await self._cluster.ask(PodsOf(self._account), timeout_s=ASK_TIMEOUT_S)
+            pods = await self._cluster.ask(PodsOf(self._account, *self._state.pods_from), timeout_s=ASK_TIMEOUT_S)
         except UNANSWERED:
             self._wish = Refresh()
             self._try_again(wish)
             return
-        self._pods_at = self.context.clock.now()
         rest = self._apply(changes, pods)
         if rest is not None:
             await rest
@@ -185,7 +176,12 @@ class AccountActor(Actor):
     def _apply(self, changes: AccountChanges, pods: AccountPods | None) -> Awaitable[None] | None:
         """Tells the engine what is new; what is left to do if the engine has no room at once."""
         wish, self._wish = self._wish, Refresh()
-        news = self._state.update(changes, pods, self.context.clock.now(), full=wish.full)
+        now, state = self.context.clock.now(), self._state
+        looked, unclaimed = state.looked, LOOK_STEP if now >= self._look_from else 0
+        news = state.update(changes, pods, now, full=wish.full, claimed=LOOK_STEP, unclaimed=unclaimed)
+        if state.looked > looked:
+            self._look_from = now + (state.looked - looked) / LOOKED_PER_S
+        self._look_again(now)
         for at, each in enumerate(news):
             try:
                 self._engine.tell(each)
@@ -196,6 +192,16 @@ class AccountActor(Actor):
                 break
         self._leave_or_wait()
         return None
+
+    def _look_again(self, now: float) -> None:
+        """Comes back to what waits: soon to what claims a pod, to the rest at its pace."""
+        if self._looks or not (self._state.due or self._state.waiting):
+            return
+        self._looks = True
+        if self._state.due:
+            self.context.ref.tell(_Look())
+        else:
+            self.context.after(max(0.0, self._look_from - now), _Look())
 
     async def _send(self, news: tuple[EvidenceChanged, ...]) -> None:
         """What could not be sent is sent whole later: the engine would find a gap anyhow."""

@@ -9,74 +9,11 @@ Counterpart: the store makes observations, the engine joins evidence with grants
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
 
+from actors.attribution.roster import Roster
 from actors.cluster.records import Pod
-from actors.evidence import Attribution, Evidence, Observation, PodClaim, Signal, Workload
+from actors.evidence import LOGS, Attribution, Evidence, Observation, PodClaim, Signal
 from actors.messages import AccountPods
-
-PODS_SHOWN_MAX: Final = 20
-"""Names of pods in one piece of evidence; the workloads are always complete."""
-
-
-class Roster:
-    """The pods of one account, indexed for attribution. Built once for each change of the pods; never changed."""
-
-    __slots__ = (
-        "_alone",
-        "_by_name",
-        "_by_uid",
-        "_departed",
-        "_names",
-        "_running",
-        "_workloads",
-        "has_bound_tokens",
-        "steady",
-    )
-
-    def __init__(self, pods: AccountPods) -> None:
-        self._by_uid = {pod.uid: pod for pod in pods.pods}
-        self._alone: dict[str, tuple[tuple[Workload, ...], tuple[str, ...]]] = {}
-        """Of single pods, made when first asked for: most pods of a large account never read."""
-        self._by_name: dict[str, list[Pod]] = {}
-        for pod in pods.pods:
-            self._by_name.setdefault(pod.name, []).append(pod)
-        working = [pod for pod in pods.pods if not pod.finished]
-        self._running = [pod for pod in working if pod.gone_at is None]
-        self._departed = [pod for pod in working if pod.gone_at is not None]
-        self._workloads, self._names = _summary(self._running)
-        self.steady = all(pod.gone_at is None for pod in pods.pods)
-        """Whether no pod is remembered only: then the moment of a read makes no difference."""
-        self.has_bound_tokens = any(pod.bound_token for pod in self._running)
-        """Whether a pod that runs now gets a bound token: then a read without a pod claim is odd."""
-
-    def __len__(self) -> int:
-        return len(self._by_uid)
-
-    def with_uid(self, uid: str) -> Pod | None:
-        """The pod of this account with that uid, remembered ones included."""
-        return self._by_uid.get(uid)
-
-    def summary(self, makers: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
-        """Workloads (all) and pod names (at most 20) of these pods of the account, sorted."""
-        if len(makers) != 1:
-            return _summary(makers)
-        uid = makers[0].uid
-        alone = self._alone.get(uid)
-        if alone is None:
-            alone = self._alone[uid] = _summary(makers)
-        return alone
-
-    def with_name(self, name: str, at: float) -> list[Pod]:
-        """The pods of that name that were there at `at` (epoch seconds); if none was, those that were there before."""
-        pods = self._by_name.get(name, [])
-        there = [pod for pod in pods if pod.gone_at is None or pod.gone_at >= at]
-        return there or pods
-
-    def running_at(self, at: float) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
-        """The workloads, and the names of at most 20 pods, that ran as this account at `at` (epoch seconds), sorted."""
-        left_later = [pod for pod in self._departed if pod.gone_at is not None and pod.gone_at >= at]
-        return _summary(self._running + left_later) if left_later else (self._workloads, self._names)
 
 
 def attribute(observation: Observation, pods: AccountPods | Roster, now: float) -> Evidence:
@@ -108,12 +45,18 @@ def attribute(observation: Observation, pods: AccountPods | Roster, now: float) 
 
 
 def attribute_again(earlier: Evidence, observation: Observation, roster: Roster, now: float) -> Evidence:
-    """As `attribute`, given what the same roster said of an earlier read of the same observation: mostly the same."""
+    """As `attribute`, given what the same roster, as it is now, said of an earlier read of the same observation: mostly the same."""
     last, before = observation.last, earlier.observation
-    sources = observation.sources
+    sources, claim = observation.sources, observation.last.claim
+    if claim is not None and claim.uid is not None:
+        pod = roster.with_uid(claim.uid)
+        steady = pod is None or pod.gone_at is None
+    else:
+        steady = roster.steady
     if (
-        roster.steady
+        steady
         and last.source_ip == before.last.source_ip
+        and last.via == before.last.via
         and observation.first_read is before.first_read
         and len(sources) < 2  # of several, some may have ended
         and sources == before.sources
@@ -135,7 +78,10 @@ def _unclaimed(observation: Observation, roster: Roster, at: float) -> Evidence:
     workloads, names = roster.running_at(at)
     if not workloads:
         return Evidence(observation, Attribution.PODLESS, (), (), _signals(observation, [Signal.PODLESS]))
-    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens else []
+    silent = "pod" in LOGS.get(
+        observation.last.via, ()
+    )  # its log names no pods: that none is named says nothing of the token
+    signals = [Signal.UNBOUND_TOKEN] if roster.has_bound_tokens and not silent else []
     return Evidence(observation, Attribution.SHARED, workloads, names, _signals(observation, signals))
 
 
@@ -151,13 +97,6 @@ def _signals(observation: Observation, found: list[Signal]) -> tuple[Signal, ...
     if last.borrowed:
         found.append(Signal.IMPERSONATED)
     return tuple(found)
-
-
-def _summary(pods: list[Pod]) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
-    """Workloads (all) and pod names (at most 20), sorted."""
-    if len(pods) == 1:
-        return (pods[0].workload,), (pods[0].name,)
-    return tuple(sorted({pod.workload for pod in pods})), tuple(sorted({pod.name for pod in pods})[:PODS_SHOWN_MAX])
 
 
 def _any_foreign(observation: Observation, claim: PodClaim, roster: Roster, now: float) -> bool:

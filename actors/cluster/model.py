@@ -17,11 +17,12 @@ import msgspec
 from actors.cluster.folding import workload_of
 from actors.cluster.keys import key_of, owner_key, says
 from actors.cluster.memory import CHANGES_MAX, Memory, kind_of_key
+from actors.cluster.podlog import PodLog
 from actors.cluster.queries import ClusterStatistics, KindStatus
 from actors.cluster.raw import Decoded, Gateway, Owner, RawPod, RawRoute, Snapshot
 from actors.cluster.records import Binding, Pod, Record, RecordKey, Role, ServiceAccount
 from actors.evidence import Account, ObjectName
-from actors.messages import ClusterChanges
+from actors.messages import AccountPods, ClusterChanges
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -46,7 +47,7 @@ class ClusterModel:
         """How long what is gone is remembered."""
         self._memory = Memory(self.memory_s, epoch)
         self._pods: dict[str, RawPod] = {}
-        self._pods_of_account: dict[Account, dict[str, None]] = {}
+        self._pods_of_account = PodLog()
         self._pods_of_owner: dict[str, dict[str, None]] = {}
         self._restored: set[str] = set()
         """Pods of which only the joined record is known."""
@@ -65,7 +66,18 @@ class ClusterModel:
 
     def pods_of(self, account: Account) -> tuple[Pod, ...]:
         """The pods of the account, the remembered ones too."""
-        uids = self._pods_of_account.get(account, ())
+        return self._versions_of(self._pods_of_account.uids(account))
+
+    def pods_since(self, account: Account, epoch: int, version: int) -> AccountPods:
+        """Its pods that changed since an earlier answer's epoch and version; 0 and 0: all."""
+        log, now = self._pods_of_account, self._memory.log.epoch
+        changes = log.since(account, version) if epoch == now else None
+        if changes is None:
+            return AccountPods(account, self.pods_of(account), now, log.version)
+        changed, forgotten = changes
+        return AccountPods(account, self._versions_of(changed), now, log.version, False, tuple(forgotten))
+
+    def _versions_of(self, uids: Iterable[str]) -> tuple[Pod, ...]:
         return tuple(each for uid in uids for each in self._memory.versions(uid) if isinstance(each, Pod))
 
     def pod(self, uid: str) -> Pod | None:
@@ -131,7 +143,7 @@ class ClusterModel:
                 self._rejoin_routes((decoded.namespace, decoded.name))
             case ServiceAccount():
                 return (
-                    self._refold(self._pods_of_account.get(decoded.account, ()))
+                    self._refold(list(self._pods_of_account.uids(decoded.account)))
                     if self._memory.hold(decoded)
                     else set()
                 )
@@ -145,9 +157,7 @@ class ClusterModel:
         """The object is gone; it is remembered. Owners and Gateways are not: what they explained has been joined."""
         match decoded:
             case RawPod():
-                known = self._pods.get(decoded.pod.uid)
-                changed = {known.pod.account} if known and self._memory.bury(decoded.pod.uid, now) else set()
-                return changed | self._clean()
+                return self._bury_pod(decoded.pod.uid, now) | self._clean()
             case Owner():
                 if self._owners.pop(decoded.key, None) is not None:
                     self._owner_counts[decoded.kind] -= 1
@@ -166,8 +176,9 @@ class ClusterModel:
         for key in self._memory.live_keys(kind):
             if key not in seen:
                 if isinstance(key, str):
-                    changed.add(self._pods[key].pod.account)
-                self._memory.bury(key, now)
+                    changed |= self._bury_pod(key, now)
+                else:
+                    self._memory.bury(key, now)
         for uid in [uid for uid, owner in self._owners.items() if owner.kind == kind and uid not in seen]:
             del self._owners[uid]
             self._owner_counts[kind] -= 1
@@ -184,7 +195,7 @@ class ClusterModel:
         for record in records:
             if isinstance(record, Pod):
                 self._pods[record.uid] = RawPod(msgspec.structs.replace(record, gone_at=None))
-                self._pods_of_account.setdefault(record.account, {})[record.uid] = None
+                self._pods_of_account.touch(record.account, record.uid)
                 self._pods_named.setdefault((record.namespace, record.name), {})[record.uid] = None
                 self._restored.add(record.uid)
                 changed.add(record.account)
@@ -237,9 +248,10 @@ class ClusterModel:
         changed: set[Account] = set()
         for key, index in last_seen.items():
             if any(kind_of_key(key) in covered for covered in covers[index + 1 :]):
-                self._memory.bury(key, math.inf)
                 if isinstance(key, str):
-                    changed.add(self._pods[key].pod.account)
+                    changed |= self._bury_pod(key, math.inf)
+                else:
+                    self._memory.bury(key, math.inf)
         return changed
 
     # --- pods -------------------------------------------------------------------------------------------------------
@@ -252,13 +264,22 @@ class ClusterModel:
             self._unlink_pod(known)
         self._pods[uid] = raw
         self._restored.discard(uid)
-        self._pods_of_account.setdefault(raw.pod.account, {})[uid] = None
         self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
             self._pods_of_owner.setdefault(owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
+            self._pods_of_account.touch(raw.pod.account, uid)
             changed.add(raw.pod.account)
+        elif changed:
+            self._pods_of_account.touch(raw.pod.account, uid)
         return changed
+
+    def _bury_pod(self, uid: str, at: float) -> set[Account]:
+        known = self._pods.get(uid)
+        if known is None or not self._memory.bury(uid, at):
+            return set()
+        self._pods_of_account.touch(known.pod.account, uid)
+        return {known.pod.account}
 
     def _joined_pod(self, raw: RawPod, known: RawPod | None) -> Pod:
         pod, owner = raw.pod, raw.owner
@@ -289,6 +310,7 @@ class ClusterModel:
                 and self._memory.live(uid) is not None
                 and self._memory.hold(self._joined_pod(raw, raw))
             ):
+                self._pods_of_account.touch(raw.pod.account, uid)
                 changed.add(raw.pod.account)
         return changed
 
@@ -303,7 +325,7 @@ class ClusterModel:
         return self._refold(self._pods_of_owner.get(owner.key, ()))
 
     def _unlink_pod(self, raw: RawPod) -> None:
-        _discard(self._pods_of_account, raw.pod.account, raw.pod.uid)
+        self._pods_of_account.leave(raw.pod.account, raw.pod.uid)
         _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
             _discard(self._pods_of_owner, owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)

@@ -1,7 +1,8 @@
 """Chains, exposure, corroboration and signals: pure core and the engine and announcer actors.
 
-Inside, each module imports those before it: latest, secrets, exposure -> light, nodes -> changes, chains -> graph -> flips,
-judge, ended_acts, ended, timeline -> edges -> lights -> core -> views, listing, inspect -> actor; announce -> announcer.
+Inside, each module imports those before it: latest, secrets, exposure -> light, granted, nodes -> changes, chains, places -> graph ->
+flips, judge, ended_acts, ended, timeline -> edges -> lights -> core -> views, listing, inspect -> answers -> actor;
+announce -> announcer.
 """
 
 from __future__ import annotations

@@ -13,22 +13,13 @@ from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
+from actors.engine.answers import Answers
 from actors.engine.core import MEMORY_S, Engine
 from actors.engine.ended import EndedRing, EndedStatistics
-from actors.engine.escalations import escalations_page
 from actors.engine.expected import Expected
-from actors.engine.inspect import secret_view, status_view
-from actors.engine.listing import Listing
+from actors.engine.inspect import status_view
 from actors.engine.nodes import BURST_SECRETS
-from actors.engine.queries import (
-    ChainQuery,
-    ChainsQuery,
-    EngineStatus,
-    EngineStatusQuery,
-    EscalationsQuery,
-    EvidenceQuery,
-    SecretQuery,
-)
+from actors.engine.queries import EngineStatus
 from actors.evidence import Account
 from actors.messages import (
     ActsChanges,
@@ -115,7 +106,7 @@ class EngineActor(Actor):
         self._acts_heard = behaviors_ref is None
         self._on_evidence = on_evidence
         self._engine = Engine(ended, memory_s=memory_s, expected=expected, burst_secrets=burst_secrets)
-        self._listing = Listing(self._engine)
+        self._answers = Answers(self._engine)
         self._position = (0, 0)
         self._synced = False
         self._asked = False
@@ -150,7 +141,7 @@ class EngineActor(Actor):
         if message.__class__ is EvidenceChanged:  # nearly all of them, and nothing of it waits
             self._evidence(message)
             return self._took()
-        answer = self._answer(message)
+        answer = self._answers.to(message, self.context.clock.now(), ready=self._ready)
         if answer is not NotImplemented:
             self._put_off = 0
             self._follow_up()
@@ -164,24 +155,6 @@ class EngineActor(Actor):
             return
         self._put_off = 0
         self._follow_up()
-
-    def _answer(self, message: Any) -> Any:
-        now = self.context.clock.now()
-        match message:
-            case ChainsQuery():
-                return self._listing.chains(message, now)
-            case ChainQuery():
-                return self._listing.chain(message, now)
-            case EvidenceQuery():
-                return self._listing.evidence(message, now)
-            case SecretQuery():
-                return secret_view(self._engine, self._listing, message, now)
-            case EscalationsQuery():
-                return escalations_page(self._engine, message, now)
-            case EngineStatusQuery():
-                return status_view(self._engine, now, ready=self._ready)
-            case _:
-                return NotImplemented
 
     async def _take(self, message: Any) -> None:
         match message:

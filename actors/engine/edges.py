@@ -12,11 +12,12 @@ from typing import Final
 
 from actors.engine.changes import Changes
 from actors.engine.expected import first_of
+from actors.engine.granted import ChainKey, EdgesOf, Ways
 from actors.engine.graph import Graph
 from actors.engine.judge import Judge
 from actors.engine.latest import Due
 from actors.engine.light import Light
-from actors.engine.nodes import NO_EDGES, AccountNode, Chain, ChainKey, EdgesOf, Item, Ways
+from actors.engine.nodes import NO_EDGES, AccountNode, Chain, Item
 from actors.evidence import GrantName, NamedGrant, Observation, Signal, Workload
 
 LASTING_MAX: Final = 4096

@@ -18,22 +18,22 @@ from msgspec import Struct
 
 from actors.engine.core import Engine
 from actors.engine.escalating import EntryPlace, place_of_entry
-from actors.engine.nodes import Entry
+from actors.engine.escalation_views import EscalationPage, EscalationView, ReachedAccountView
+from actors.engine.nodes import Entry, WorkloadNode
 from actors.engine.queries import (
     LIMIT_MAX,
     BadCursor,
     EntryView,
-    EscalationPage,
     EscalationsQuery,
-    EscalationView,
     GrantNameView,
     NameView,
-    ReachedAccountView,
 )
 from actors.engine.secrets import SecretName
 from actors.engine.views import object_view
-from actors.evidence import Account, Scope
+from actors.evidence import Account, ObjectName, Scope
 from actors.grants import Escalation, Grant
+from actors.grants.escalation import Edge
+from actors.grants.powers import Right
 
 LOOKED_MAX: Final = 10_000
 """Escalations that one question looks at."""
@@ -76,8 +76,8 @@ def escalations_page(engine: Engine, query: EscalationsQuery, now: float) -> Esc
             break
         place = (place_of_entry(entry), number)
         escalation = entry.account.escalations[number]
-        if _passes(entry, escalation, query) and (target is None or target.is_led_to(escalation)):
-            views.append(_view(entry, escalation, reached))
+        if _passes(entry, escalation, query) and (target is None or target.is_led_to(entry, escalation)):
+            views.append(_view(engine, entry, escalation, reached))
     else:
         place = None
     filtered = any((query.namespace, query.exposure, query.account, query.secret, query.edge))
@@ -113,11 +113,12 @@ def _passes(entry: Entry, escalation: Escalation, query: EscalationsQuery) -> bo
     return query.edge is None or escalation.edge.label == query.edge
 
 
-def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationView:
+def _view(engine: Engine, entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationView:
     workload, exposure, account = entry.node.workload, entry.node.exposure, entry.account.account
     edge, namespace = escalation.edge, escalation.namespace
     behind = reached.of(escalation)
     own = NameView(account.namespace, account.name)
+    mounted = [each for each in behind.mounted if not _mounts(entry.node, each)]
     others = [each for each in behind.accounts if each.service_account != own]
     wide = edge.through in ("secrets", "anyone")
     parts = (workload, account, edge.label, escalation.grant.binding, escalation.grant.role, namespace)
@@ -148,11 +149,34 @@ def _view(entry: Entry, escalation: Escalation, reached: _Behind) -> EscalationV
         objective=NameView(namespace, None) if wide else None,
         accounts=others[:REACHED_MAX],
         accounts_more=len(others) > REACHED_MAX,
-        mounted=[NameView(*secret) for secret in behind.mounted[:REACHED_MAX]],
+        mounted=[NameView(*secret) for secret in mounted[:REACHED_MAX]],
         mounted_more=len(behind.mounted) > REACHED_MAX,
-        latent=not (wide or others or behind.mounted),
+        latent=not (wide or others or mounted) or _of_a_role_without_holders(engine, escalation),
         breach_relevant=exposure.rank == 0,
     )
+
+
+def _mounts(node: WorkloadNode, secret: SecretName) -> bool:
+    """Whether the workload itself mounts it: then nothing is gained."""
+    return secret[0] == node.workload.namespace and secret[1] in node.mounts
+
+
+def _of_a_role_without_holders(engine: Engine, escalation: Escalation) -> bool:
+    """Whether it only widens roles that nobody is bound to. Asked where the grant names the roles; else somebody holds one."""
+    grant = escalation.grant
+    powers = [power for power in grant.powers if power.right in Edge.ESCALATE.rights]
+    if escalation.edge is not Edge.ESCALATE:
+        return False
+    for power in powers:
+        of_cluster = power.right is Right.ESCALATE_CLUSTER_ROLES
+        if of_cluster and grant.namespace is not None:
+            continue  # a ClusterRole has no namespace: a RoleBinding does not let it be changed
+        if power.names is None or (grant.namespace is None and not of_cluster):
+            return False
+        kind, where = ("ClusterRole", None) if of_cluster else ("Role", grant.namespace)
+        if any(engine.graph.grants.is_held(ObjectName(kind, where, name)) for name in power.names):
+            return False
+    return True
 
 
 def _reached_view(row: tuple[str | None, str | None, tuple[Grant, ...]]) -> ReachedAccountView:
@@ -216,33 +240,42 @@ class _Target:
 
     def __init__(self, engine: Engine, secret: SecretName) -> None:
         graph = engine.graph
+        self._engine = engine
         self._secret = secret
         self._readers: dict[str | None, set[str | None]] = {}
         for namespace, name, grants in graph.grants.readers_within(None):
             if any(grant.verbs_on(*secret) for grant in grants):
                 self._readers.setdefault(namespace, set()).add(name)
         nodes = [chain.node for chain in graph.chains.by_scope.get(Scope(*secret), ()) if chain.entry is None]
-        self._pods = [node.pods for node in nodes]
+        self._nodes = nodes
 
-    def is_led_to(self, escalation: Escalation) -> bool:
-        """Whether the escalation leads to the Secret, in one step."""
+    def is_led_to(self, entry: Entry, escalation: Escalation) -> bool:
+        """Whether the escalation leads the entry to the Secret, in one step, beyond what it mounts and its account reads itself."""
         namespace, names = escalation.namespace, _names_of(escalation)
         through = escalation.edge.through
         if through in ("secrets", "anyone") and namespace in (None, self._secret[0]):
-            return True
+            return not _of_a_role_without_holders(self._engine, escalation)
         if escalation.edge.label in ("bind", "escalate"):
             return False
         if (
             through == "pods"
             and namespace in (None, self._secret[0])
-            and any(pods if names is None else any(name in pods for name in names) for pods in self._pods)
+            and any(
+                node.pods if names is None else any(name in node.pods for name in names)
+                for node in self._nodes
+                if node is not entry.node
+            )
         ):
             return True
         wanted = names if through == "accounts" else None
-        there = [
-            readers for where, readers in self._readers.items() if None in (where, namespace) or where == namespace
-        ]
-        return any(wanted is None or None in readers or not readers.isdisjoint(wanted) for readers in there)
+        own = entry.account.account
+        for where, readers in self._readers.items():
+            if None not in (where, namespace) and where != namespace:
+                continue
+            others = readers - {own.name} if where == own.namespace else readers
+            if others and (wanted is None or None in others or not others.isdisjoint(wanted)):
+                return True
+        return False
 
 
 def _names_of(escalation: Escalation) -> tuple[str, ...] | None:

@@ -12,36 +12,31 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from actors.cluster.records import Binding, KnownSecret, Pod, Record, RecordKey, Role, Route, Service
-from actors.engine.acts import WorkloadActs
 from actors.engine.chains import Chains
 from actors.engine.changes import Changes
 from actors.engine.escalating import Escalating
 from actors.engine.expected import Expected
 from actors.engine.exposure import Exposure, Exposures, shape_of
-from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, ChainKey, Entry, WorkloadNode
-from actors.evidence import Account, ObjectName, Scope, Workload
+from actors.engine.granted import ChainKey
+from actors.engine.nodes import BURST_SECRETS, PODS_SHOWN_MAX, AccountNode, Chain, Entry, WorkloadNode
+from actors.engine.places import Places
+from actors.evidence import ObjectName, Scope, Workload
 from actors.grants import Concerned, Grant, Grants
 
 K = TypeVar("K")
 RBAC_KINDS: Final = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
 
-class Graph:
+class Graph(Places):
     """Everything the cluster's records say about chains."""
 
     def __init__(self, changes: Changes, expected: Expected | None = None, burst_secrets: int = BURST_SECRETS) -> None:
+        super().__init__(expected, burst_secrets)
         self._changes = changes
-        self.expected = Expected() if expected is None else expected
-        self._burst_secrets = burst_secrets
         self.grants = Grants()
         self.chains = Chains(changes)
         self.escalating = Escalating()
         self._exposures = Exposures()
-        self.workloads: dict[Workload, WorkloadNode] = {}
-        self.acts: dict[Workload, WorkloadActs] = {}
-        """Live acts, of workloads that are not known (yet) too; kept by acts.py."""
-        self.accounts: dict[Account, AccountNode] = {}
-        self._accounts_in: dict[str, dict[AccountNode, None]] = {}
         self._pods: dict[str, Pod] = {}
         self._objects: dict[ObjectName, None] = {}
         """What is there besides pods, by name; of Secrets those that are not gone."""
@@ -153,55 +148,11 @@ class Graph:
             for secret in {mount.secret for mount in pod.mounts}:
                 _count(node.mounts, secret, by)
 
-    def entry(self, workload: Workload, account: Account) -> Entry:
-        """The workload as that account; made if it is not there (a read may come before its pod is known)."""
-        node = self.workloads.get(workload)
-        if node is None:
-            node = self.workloads[workload] = WorkloadNode(workload)
-            node.acts = self.acts.get(workload)
-        entry = node.entries.get(account)
-        if entry is None:
-            entry = node.entries[account] = Entry(node, self.account(account))
-            entry.account.entries[workload] = entry
-        return entry
-
-    def account(self, account: Account) -> AccountNode:
-        """The account's node; made, with its grants, if it is not there."""
-        node = self.accounts.get(account)
-        if node is None:
-            node = AccountNode(account, self.expected.of(account), self._burst_secrets)
-            self.accounts[account] = node
-            self._accounts_in.setdefault(account.namespace, {})[node] = None
-            self._take_grants(node)
-        return node
-
-    def leave(self, entry: Entry) -> None:
-        """Takes the entry out if nothing holds it any more."""
-        if entry.known or entry.chains:
-            return
-        node, account = entry.node, entry.account
-        if node.entries.get(account.account) is not entry:
-            return
-        del node.entries[account.account]
-        del account.entries[node.workload]
-        if not node.entries and not node.mounted:
-            del self.workloads[node.workload]
-        self.leave_account(account)
-
-    def leave_account(self, node: AccountNode) -> None:
-        """Takes the account out if nothing runs as it and nothing of it is live."""
-        if node.entries or node.items or self.accounts.get(node.account) is not node:
-            return
-        del self.accounts[node.account]
-        neighbours = self._accounts_in[node.account.namespace]
-        del neighbours[node]
-        if not neighbours:
-            del self._accounts_in[node.account.namespace]
-
     # --- in step ---
 
     def _bring_in_step(self) -> list[AccountNode]:
-        regranted = [node for node in self._accounts_concerned() if self._take_grants(node)]
+        concerned, self._concerned = self._concerned, Concerned()
+        regranted = [node for node in self.concerned(concerned) if self._take_grants(node)]
         for account in regranted:
             for entry in account.entries.values():
                 self._sync_entry(entry)
@@ -220,19 +171,6 @@ class Graph:
         for entry in entries:
             self.leave(entry)
         return regranted
-
-    def _accounts_concerned(self) -> list[AccountNode]:
-        concerned, self._concerned = self._concerned, Concerned()
-        if concerned.everyone:
-            return list(self.accounts.values())
-        found: dict[AccountNode, None] = {}
-        for namespace in concerned.namespaces:
-            found.update(self._accounts_in.get(namespace, {}))
-        for account in concerned.accounts:
-            node = self.accounts.get(account)
-            if node is not None:
-                found[node] = None
-        return list(found)
 
     def _take_grants(self, node: AccountNode) -> bool:
         """Asks again what the account was granted. Whether what it may read changed."""

@@ -13,9 +13,10 @@ from actors.engine.changes import Changes
 from actors.engine.ended import Ended
 from actors.engine.expected import first_of
 from actors.engine.flips import unexplained_flip
+from actors.engine.granted import GrantRow
 from actors.engine.graph import Graph
 from actors.engine.latest import Due
-from actors.engine.nodes import GrantRow, Item
+from actors.engine.nodes import Item
 from actors.evidence import GrantName
 from actors.messages import Flip
 

@@ -216,6 +216,7 @@ class Lights:
 
     def evaluate_all(self, account: AccountNode, now: float) -> None:
         """The account's grants changed: everything live of it is held against them again."""
+        self._changes.touched += len(account.items)
         for item in list(account.items.values()):
             self._edges.evaluate(item, now)
             self._watch(item, now)

@@ -1,11 +1,12 @@
 """What may be asked of the engine, and the answers: the shapes of the outside contract (design 4) as frozen records.
 
-`msgspec.to_builtins` of a view is the JSON of the contract; times in views are RFC 3339 text. Counterpart: web/api.py, web/pages.py.
+`msgspec.to_builtins` of a view is the JSON of the contract; times in views are RFC 3339 text.
+Counterparts: escalation_views.py (answers about escalations), web/api.py, web/pages.py.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -181,6 +182,10 @@ class EvidenceView(Struct, frozen=True, gc=False):
     chains: list[str]
     expected: str | None = None
     """Why it is expected; null: it is not."""
+    via: str = ""
+    """The managed cluster's log that the newest read came by; "": from the API server, or from a sensor."""
+    unsaid: list[str] = field(default_factory=list)
+    """What that log does not say of any read (docs/how-to/managed-clusters.md)."""
 
 
 class ChainView(Struct, frozen=True, gc=False):
@@ -244,51 +249,6 @@ class SecretView(Struct, frozen=True, gc=False):
     readers: list[ReaderView]
     mounted_by: list[ObjectView]
     evidence: list[EvidenceView]
-
-
-class ReachedAccountView(Struct, frozen=True, gc=False):
-    """Accounts that one gets hold of and that may read Secrets; name null: every account there, namespace null: everywhere."""
-
-    service_account: NameView
-    scopes: list[NameView]
-    """What they may read, the first few."""
-
-
-class EscalationView(Struct, frozen=True, gc=False):
-    """One way to Secrets that is no read of one. Never corroborated: no event of a Secret shows that it was gone."""
-
-    id: str
-    entry: EntryView
-    service_account: NameView
-    reach: str
-    edge: str
-    technique: str
-    verbs: list[str]
-    names: list[str] | None
-    """The pods, accounts or roles that it may be used on; null: every one."""
-    namespace: str | None
-    """Where; null: everywhere."""
-    grants: list[GrantNameView]
-    """The grant that gives it, then the one that it takes besides."""
-    through: str
-    objective: NameView | None
-    """The Secrets that it leads to at once; null where it leads to pods or accounts."""
-    accounts: list[ReachedAccountView]
-    accounts_more: bool
-    mounted: list[NameView]
-    """Secrets that the pods it gets hold of mount."""
-    mounted_more: bool
-    latent: bool
-    """Whether nothing that is known there leads on to a Secret now."""
-    breach_relevant: bool
-
-
-class EscalationPage(Struct, frozen=True):
-    """A page of escalations, shorter than `limit` where filters let little through. `total` null: not counted under filters."""
-
-    escalations: list[EscalationView]
-    next_cursor: str | None
-    total: int | None
 
 
 class EngineStatus(Struct, frozen=True):

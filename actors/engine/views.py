@@ -31,7 +31,7 @@ from actors.engine.queries import (
 )
 from actors.engine.secrets import SecretName
 from actors.engine.timeline import position_of
-from actors.evidence import Act, Evidence, ObjectName, Scope, Signal, Workload
+from actors.evidence import LOGS, Act, Evidence, ObjectName, Scope, Signal, Workload
 from actors.evidence.times import rfc3339
 
 SECRETS_SHOWN_MAX: Final = 1000
@@ -71,7 +71,7 @@ def _evidence_view(
 ) -> EvidenceView:
     observation = evidence.observation
     last = observation.last
-    return EvidenceView(
+    view = EvidenceView(
         service_account=NameView(last.account.namespace, last.account.name),
         secret=NameView(last.scope.namespace, last.scope.name),
         behavior=BehaviorView("secret_read", str(last.scope), "api"),
@@ -97,6 +97,7 @@ def _evidence_view(
         signals=[signal.value for signal in signals],
         chains=chains,
     )
+    return replace(view, via=last.via, unsaid=list(LOGS.get(last.via, ()))) if last.via else view
 
 
 def act_view(held: Held, now: float, chains: Iterable[Chain] = ()) -> EvidenceView:

@@ -40,10 +40,11 @@ from actors.evidence.observation import (
     Signal,
     observation_key,
 )
-from actors.evidence.read import GrantName, Read, Verb
+from actors.evidence.read import LOGS, GrantName, Read, Verb
 
 __all__ = [
     "LABEL_MAX",
+    "LOGS",
     "NAME_MAX",
     "Account",
     "Act",

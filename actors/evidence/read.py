@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from actors.evidence.names import Account, ObjectName, PodClaim, Scope
 
 Verb = Literal["get", "list", "watch"]
+
+
+LOGS: Final = {
+    "eks": (),
+    "aks": (),
+    "gke": ("pod", "node", "credential", "watch_end", "field_selector", "closed_early"),
+    "forwarded": (),
+}
+"""The logs of managed clusters, and `forwarded`: one by a forwarder that does not say whose it is. And what each of them does not say
+of a read (docs/how-to/managed-clusters.md)."""
 
 
 class GrantName(Struct, frozen=True, gc=False, cache_hash=True):
@@ -53,3 +63,7 @@ class Read(Struct, frozen=True, gc=False, array_like=True):
     """Not a read: only says that the watch it belongs to has ended, which did not end well (so that the item was dropped)."""
     sent_at: float = 0.0
     """For a watch: `at` as the API server wrote it. Its clock may be ahead: then `at` is the receipt, another one for each stage."""
+    via: str = ""
+    """The managed cluster's log that it came by (a key of LOGS); "": from the API server itself."""
+    lag_s: float = 0.0
+    """How much later than the API server's own this log may bring it: so much longer it is live."""

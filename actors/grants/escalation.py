@@ -47,7 +47,7 @@ class Edge(Enum):
     """Groups are impersonated together with a user or an account."""
     BIND = ("bind", "T1098.006", "secrets", (Right.BIND_ROLES, Right.BIND_CLUSTER_ROLES))
     ESCALATE = ("escalate", "T1098.006", "secrets", (Right.ESCALATE_ROLES, Right.ESCALATE_CLUSTER_ROLES))
-    """A role that may be changed gets any rule, for whoever holds it. Which of the roles are held, by whom, is not asked."""
+    """A role that may be changed gets any rule, for whoever holds it. Whether anybody does is for who shows it to ask."""
 
     def __init__(self, label: str, technique: str, through: Through, rights: tuple[Right, ...]) -> None:
         self.label = label

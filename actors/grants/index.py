@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Final
 
 from msgspec import Struct
 
@@ -22,17 +21,10 @@ from actors.grants.grant import Grant
 from actors.grants.powers import Power, compile_powers
 from actors.grants.rules import SecretRule, compile_rules
 from actors.grants.subjects import NOBODY, Concerned, concerned_by
+from actors.grants.tiers import NONE, Tiers, Whom, whom_of
 
-_GrantKey = tuple[ObjectName, ObjectName, float, float | None]
-_Whom = Account | str | None
-"""One account, every account of a namespace, or every account."""
-_Tier = dict[str | None, dict[_GrantKey, Grant]]
-"""Grants by the namespace that they are for."""
 _Compiled = tuple[tuple[float, float | None, tuple[SecretRule, ...], tuple[Power, ...]], ...]
 """Of each version of a role: since when, until when, what it says about Secrets, and what leads to them."""
-
-_NONE: Final[dict[_GrantKey, Grant]] = {}
-_NOBODY: Final[dict[Account, None]] = {}
 
 
 class GrantsStatistics(Struct, frozen=True):
@@ -56,11 +48,9 @@ class Grants:
         self._bindings_of_role: dict[ObjectName, dict[ObjectName, None]] = {}
         self._aggregates = Aggregates(self._roles)
         self._compiled: dict[ObjectName, _Compiled] = {}
-        self._placed: dict[ObjectName, list[tuple[_Whom, Grant]]] = {}
+        self._placed: dict[ObjectName, list[tuple[Whom, Grant]]] = {}
         """Binding -> its grants, and in which tier each lies."""
-        self._tiers: dict[_Whom, _Tier] = {}
-        self._named_in: dict[str, dict[Account, None]] = {}
-        """Accounts with a tier of their own, by their namespace."""
+        self._tiers = Tiers()
         self._dangling: set[ObjectName] = set()
         self._grants = 0
         self._recompiled = 0
@@ -143,7 +133,7 @@ class Grants:
             (whom, grant)
             for binding in versions
             if (grants := list(self._grants_of_version(binding)))
-            for whom in _whom(concerned_by(binding))
+            for whom in whom_of(concerned_by(binding))
             for grant in grants
         ]
         if placed:
@@ -152,27 +142,10 @@ class Grants:
             return False
         self._grants += len({g for _, g in placed if g.rules}) - len({g for _, g in before if g.rules})
         for whom, grant in before:
-            self._take_out(whom, grant)
+            self._tiers.take_out(whom, grant)
         for whom, grant in placed:
-            if isinstance(whom, Account):
-                self._named_in.setdefault(whom.namespace, {})[whom] = None
-            self._tiers.setdefault(whom, {}).setdefault(grant.namespace, {})[_key(grant)] = grant
+            self._tiers.put(whom, grant)
         return True
-
-    def _take_out(self, whom: _Whom, grant: Grant) -> None:
-        tier = self._tiers[whom]
-        part = tier[grant.namespace]
-        del part[_key(grant)]
-        if not part:
-            del tier[grant.namespace]
-        if tier:
-            return
-        del self._tiers[whom]
-        if isinstance(whom, Account):
-            named = self._named_in[whom.namespace]
-            del named[whom]
-            if not named:
-                del self._named_in[whom.namespace]
 
     def _compile(self, role: ObjectName) -> _Compiled:
         compiled = self._compiled.get(role)
@@ -198,11 +171,6 @@ class Grants:
 
     # --- questions ---------------------------------------------------------------------------------------------
 
-    def _tiers_of(self, account: Account) -> list[_Tier]:
-        tiers = self._tiers
-        whom: tuple[_Whom, ...] = (account, account.namespace, None)
-        return [tier for each in whom if (tier := tiers.get(each)) is not None]
-
     def grants_of(self, account: Account, at: float | None = None) -> tuple[Grant, ...]:
         """The account's grants of Secrets, ClusterRoleBindings first, then by namespace and name; versions oldest first.
 
@@ -212,7 +180,7 @@ class Grants:
 
     def held_by(self, account: Account) -> tuple[Grant, ...]:
         """The account's grants of Secrets and of what leads to them, in the order of `grants_of`."""
-        found = [g for tier in self._tiers_of(account) for part in tier.values() for g in part.values()]
+        found = [g for tier in self._tiers.of(account) for part in tier.values() for g in part.values()]
         if len(found) > 1:
             found.sort(key=_order)
         return tuple(found)
@@ -224,41 +192,16 @@ class Grants:
     def readers_within(
         self, namespace: str | None, names: Iterable[str] | None = None
     ) -> Iterator[tuple[str | None, str | None, tuple[Grant, ...]]]:
-        """Who of these accounts may read Secrets now: (namespace, name, grants), None where a group stands for every account.
-
-        `namespace` None: of all namespaces; `names` None: whatever they are called. The groups come first. Lazy.
-        """
-        wanted = None if names is None else frozenset(names)
-        if grants := self._now_of(None):
-            yield (None, None, grants)
-        groups = [namespace] if namespace is not None else [whom for whom in self._tiers if isinstance(whom, str)]
-        for group in groups:
-            if grants := self._now_of(group):
-                yield (group, None, grants)
-        if namespace is not None and wanted is not None:
-            accounts: Iterable[Account] = (Account(namespace, name) for name in sorted(wanted))
-        elif namespace is not None:
-            accounts = self._named_in.get(namespace, _NOBODY)
-        else:
-            accounts = (account for named in self._named_in.values() for account in named)
-        for account in accounts:
-            if (wanted is None or account.name in wanted) and (grants := self._now_of(account)):
-                yield (account.namespace, account.name, grants)
-
-    def _now_of(self, whom: _Whom) -> tuple[Grant, ...]:
-        """The grants of Secrets that lie in this tier and stand now."""
-        tier = self._tiers.get(whom)
-        if tier is None:
-            return ()
-        return tuple([g for part in tier.values() for g in part.values() if g.rules and not g.revoked])
+        """See Tiers.readers_within."""
+        return self._tiers.readers_within(namespace, names)
 
     def allowing(
         self, account: Account, verb: str, namespace: str | None, name: str | None, at: float | None = None
     ) -> list[Grant]:
         """The grants each of which by itself allows this request (Grant.allows), in the order of `grants_of`."""
         found: list[Grant] = []
-        for tier in self._tiers_of(account):
-            for part in (tier.get(None, _NONE), tier.get(namespace, _NONE) if namespace else _NONE):
+        for tier in self._tiers.of(account):
+            for part in (tier.get(None, NONE), tier.get(namespace, NONE) if namespace else NONE):
                 found += [
                     grant
                     for grant in part.values()
@@ -272,9 +215,14 @@ class Grants:
         """Whom the held versions of this binding name."""
         return _union(self._bindings.get(binding, ()))
 
+    def is_held(self, role: ObjectName) -> bool:
+        """Whether a binding that stands gives this role to an account, be there such a role or not."""
+        bindings = (each for name in self._bindings_of_role.get(role, ()) for each in self._bindings[name])
+        return any(each.gone_at is None and _role_of(each) == role and concerned_by(each) for each in bindings)
+
     def named_accounts(self) -> frozenset[Account]:
         """Accounts that bindings which grant Secrets, or what leads to them, name one by one, whether they exist or not."""
-        return frozenset(whom for whom in self._tiers if isinstance(whom, Account))
+        return self._tiers.named()
 
     def dangling(self) -> tuple[ObjectName, ...]:
         """Bindings none of whose versions has its role here."""
@@ -289,15 +237,6 @@ class Grants:
             dangling=len(self._dangling),
             recompiled=self._recompiled,
         )
-
-
-def _whom(concerned: Concerned) -> Iterator[_Whom]:
-    """The widest tiers that are needed: an account has none of its own where its namespace has one."""
-    if concerned.everyone:
-        yield None
-        return
-    yield from sorted(concerned.namespaces)
-    yield from sorted(each for each in concerned.accounts if each.namespace not in concerned.namespaces)
 
 
 def _role_of(binding: Binding) -> ObjectName | None:
@@ -318,10 +257,6 @@ def _union(bindings: Iterable[Binding]) -> Concerned:
         namespaces |= each.namespaces
         everyone = everyone or each.everyone
     return Concerned(frozenset(accounts), frozenset(namespaces), everyone)
-
-
-def _key(grant: Grant) -> _GrantKey:
-    return (grant.binding, grant.role, grant.valid_from, grant.gone_at)
 
 
 def _order(grant: Grant) -> tuple[str, str, float, str]:

@@ -5,6 +5,10 @@ Who may import whom inside:
   names, reason               memo
   scan, shapes                views
   rule, reads                 names, reason, views
+  tally                       reads, rule, views
+  otlp                        scan, views
+  gke                         rule, scan, views
+  wrapped                     otlp, gke, rule, scan, shapes, views
   core                        everything above
   actor                       core
 """
@@ -12,9 +16,10 @@ Who may import whom inside:
 from __future__ import annotations
 
 from actors.parser.actor import ParserActor, ParserStatistics
-from actors.parser.core import ITEMS_MAX, WHOLE_BYTES_MAX, has_lines, parse_body, parse_whole
+from actors.parser.core import WHOLE_BYTES_MAX, has_lines, parse_body, parse_whole
 from actors.parser.memo import MemoStatistics
 from actors.parser.rule import Drop
+from actors.parser.tally import ITEMS_MAX
 
 __all__ = [
     "ITEMS_MAX",

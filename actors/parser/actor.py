@@ -6,6 +6,7 @@ Two of them run: one for ordinary bodies, one for those over WHOLE_BYTES_MAX, so
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -18,6 +19,7 @@ from actors.parser.core import parse_body, parse_whole
 from actors.parser.memo import MemoStatistics
 from actors.parser.names import memo_statistics
 from actors.parser.reason import named_grants
+from actors.parser.tally import NO_LAGS
 from actors.runtime import Actor, ActorDead, ActorRef, MailboxFull, MailboxPolicy, Overflow
 
 QUEUE_MAX: Final = 64
@@ -48,9 +50,11 @@ class ParserActor(Actor):
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(capacity=QUEUE_MAX, overflow=Overflow.REJECT)
 
-    def __init__(self, heartbeat: ActorRef | None = None) -> None:
+    def __init__(self, heartbeat: ActorRef | None = None, lags_s: Mapping[str, float] = NO_LAGS) -> None:
+        """`lags_s`: how much later the logs of managed clusters may come, by their names (actors.evidence.LOGS)."""
         super().__init__()
         self._heartbeat = heartbeat
+        self._lags_s = lags_s
         self._threads = trio.CapacityLimiter(1)
         self._bodies = self._in_thread = self._events = self._reads = self._errors = 0
 
@@ -64,12 +68,12 @@ class ParserActor(Actor):
         body, received_at, peer = message.body, message.received_at, message.peer
         batch = parse_whole(body, received_at, peer)
         if batch is None and len(body) <= LOOP_BYTES_MAX and body.count(b"\n") <= LOOP_LINES_MAX:
-            batch = parse_body(body, received_at, peer, as_lines=message.as_lines)
+            batch = parse_body(body, received_at, peer, as_lines=message.as_lines, lags_s=self._lags_s)
         elif batch is None:
             self._in_thread += 1
             # Abandoned when the actor is stopped: parsing changes nothing, and the limiter is held until the thread is done.
             batch = await trio.to_thread.run_sync(
-                partial(parse_body, body, received_at, peer, as_lines=message.as_lines),
+                partial(parse_body, body, received_at, peer, as_lines=message.as_lines, lags_s=self._lags_s),
                 limiter=self._threads,
                 abandon_on_cancel=True,
             )

@@ -13,117 +13,37 @@ bodies are such is not told by any one line, so that a bad line costs itself onl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
-from actors.evidence import Read
-from actors.messages import HEARTBEAT_PREFIX, HEARTBEATS_MAX, ParsedBatch
-from actors.parser.reads import at_of, plain_read_of, read_of
-from actors.parser.rule import Drop, ends_watch, is_borrowed, judge
+from actors.messages import ParsedBatch
+from actors.parser.rule import Drop
 from actors.parser.scan import Cursor, ScanError, Why, skip_space, spans_without
 from actors.parser.shapes import EVENT_KEYS, Head, Holds, Items, head_of, shape_of, why_not
+from actors.parser.tally import ITEMS_MAX, NO_LAGS, Tally
 from actors.parser.views import Body, Item, decode_body, decode_item, decode_text
+from actors.parser.wrapped import Unwrapper
 
 WHOLE_BYTES_MAX: Final = 1024 * 1024
 """Longest body, line or item that is decoded in one step; 400 ordinary reads have half of it. Takes about 3 ms."""
 ITEM_BYTES_MAX: Final = 16 * 1024 * 1024
 """Longest item without its objects. An API server takes 1 MiB of headers (address, agent, URI), which JSON can write six times as
 long: below this bound a caller cannot hide by making its own event long."""
-ITEMS_MAX: Final = 100_000
-"""Most items of one body; the API server sends 400, unless told otherwise."""
-
 OBJECTS: Final = frozenset({"requestObject", "responseObject"})
 """The members of an event that are never needed, can be huge or hostile, and can hold a Secret's value."""
 
-_BRACE = ord("{")
+_BRACE, _BRACKET = b"{["
 _BOM = b"\xef\xbb\xbf"  # some editors and shells put it before UTF-8
 
 
-class _Tally:
-    """What was found so far."""
-
-    __slots__ = ("dropped", "events", "heartbeats", "newest_at", "reads", "received_at")
-
-    def __init__(self, received_at: float) -> None:
-        self.received_at = received_at
-        self.reads: list[Read] = []
-        self.heartbeats: list[str] = []
-        self.dropped: dict[str, int] = {}
-        self.events = 0
-        self.newest_at: float | None = None
-
-    def drop(self, reason: Drop) -> None:
-        """Count an item that is no read."""
-        self.events += 1
-        self.dropped[reason.value] = self.dropped.get(reason.value, 0) + 1
-
-    def add(self, items: list[Item]) -> None:
-        """Count readable items, and make reads of those that are."""
-        reads, received_at, newest = self.reads, self.received_at, self.newest_at or 0.0
-        newest_plain = ""
-        for item in items:
-            read = plain_read_of(item, received_at)
-            if read is not None:
-                self.events += 1
-                reads.append(read)
-                # The API server writes all its times alike, so that they compare as texts; others are off by their offset.
-                if item.staged is not None and item.staged > newest_plain:
-                    newest_plain = item.staged
-                continue
-            staged_at = at_of(item.staged)
-            if staged_at is not None and staged_at > newest:
-                newest = staged_at
-            reason = judge(item)
-            if reason is None:
-                self.events += 1
-                reads.append(read_of(item, received_at, staged_at))
-                continue
-            self.drop(reason)
-            if reason is Drop.IMPERSONATED and is_borrowed(item):
-                reads.append(read_of(item, received_at, staged_at, borrowed=True))
-            elif reason is Drop.DENIED:
-                self._denied(item)
-            elif ends_watch(item, reason):
-                borrowed = item.impersonated_user is not None
-                reads.append(replace(read_of(item, received_at, staged_at, borrowed=borrowed), ends_only=True))
-        self.newest_at = max(newest, at_of(newest_plain) or 0.0) or None
-
-    def _denied(self, item: Item) -> None:
-        name = item.object_ref.name if item.object_ref is not None else None
-        if name is not None and name.startswith(HEARTBEAT_PREFIX) and len(self.heartbeats) < HEARTBEATS_MAX:
-            self.heartbeats.append(name)
-
-    def add_all(self, other: _Tally) -> None:
-        """Count what another tally found."""
-        self.reads += other.reads
-        self.heartbeats = (self.heartbeats + other.heartbeats)[:HEARTBEATS_MAX]
-        for reason, n in other.dropped.items():
-            self.dropped[reason] = self.dropped.get(reason, 0) + n
-        self.events += other.events
-        self.newest_at = max(self.newest_at or 0.0, other.newest_at or 0.0) or None
-
-    @property
-    def unreadable(self) -> int:
-        """How many items could not be read."""
-        return self.dropped.get(Drop.MALFORMED.value, 0)
-
-    @property
-    def readable(self) -> int:
-        """How many items could be read, whether they are reads or not."""
-        return self.events - self.unreadable
-
-    @property
-    def room(self) -> int:
-        """How many more items are read."""
-        return ITEMS_MAX - self.events
-
-
-def parse_body(body: bytes, received_at: float, peer: str = "", *, as_lines: bool = False) -> ParsedBatch:
-    """What one body holds, whatever it is. `received_at`: epoch seconds. `as_lines`: it is known to be JSON lines.
+def parse_body(
+    body: bytes, received_at: float, peer: str = "", *, as_lines: bool = False, lags_s: Mapping[str, float] = NO_LAGS
+) -> ParsedBatch:
+    """What one body holds, whatever it is. `received_at`: epoch seconds. `as_lines`: it is known to be JSON lines. `lags_s`: how
+    much later the logs of managed clusters may come, by their names (actors.evidence.LOGS).
 
     Blocks: some 6 ms a MiB of ordinary events, 20 ms where they must be split, and 0.4 s for the worst MiB that can be made. While a
     body is split, other threads get their turn. Safe in any thread.
@@ -131,7 +51,7 @@ def parse_body(body: bytes, received_at: float, peer: str = "", *, as_lines: boo
     batch = parse_whole(body, received_at, peer)
     if batch is not None:
         return batch
-    _, tally, error = _split(body, received_at, as_lines=as_lines)
+    _, tally, error = _split(body, received_at, as_lines=as_lines, lags_s=lags_s)
     return _batch_of(body, peer, tally, error)
 
 
@@ -145,25 +65,32 @@ def parse_whole(body: bytes, received_at: float, peer: str = "") -> ParsedBatch 
     view = decode_body(body.removeprefix(_BOM)) if len(body) <= WHOLE_BYTES_MAX else None
     if view is None:
         return None
-    tally = _Tally(received_at)
-    error = _take_view(view, tally)
+    holds = shape_of(head_of(view))
+    if holds is None:
+        return None  # a wrapper, or nothing that is known
+    tally = Tally(received_at)
+    error = _take_view(view, holds, tally)
     return _batch_of(body, peer, tally, error)
 
 
-def _batch_of(body: bytes, peer: str, tally: _Tally, error: str | None) -> ParsedBatch:
+def _batch_of(body: bytes, peer: str, tally: Tally, error: str | None) -> ParsedBatch:
     digest, reads = hashlib.sha256(body).digest(), tuple(tally.reads)
-    beats = tuple(tally.heartbeats)
     return ParsedBatch(
-        digest, tally.received_at, tally.events, reads, tally.dropped, error, peer, tally.newest_at, beats
+        digest=digest,
+        received_at=tally.received_at,
+        events=tally.events,
+        reads=reads,
+        dropped=tally.dropped,
+        error=error,
+        peer=peer,
+        newest_at=tally.newest_at,
+        heartbeats=tuple(tally.heartbeats),
+        allowance_s=tally.allowance_s,
     )
 
 
-def _take_view(view: Body, tally: _Tally) -> str | None:
+def _take_view(view: Body, holds: Holds, tally: Tally) -> str | None:
     """Count a document that was read as a whole."""
-    head = head_of(view)
-    holds = shape_of(head)
-    if holds is None:
-        return f"the body is {why_not(head)}"
     if holds is Holds.ITSELF:
         tally.add([view])
     elif view.items is not UNSET and view.items is not None:
@@ -177,7 +104,9 @@ def _take_view(view: Body, tally: _Tally) -> str | None:
 # --- JSON lines --------------------------------------------------------------------------------------------------
 
 
-def _split(body: bytes, received_at: float, *, as_lines: bool = False) -> tuple[bool, _Tally, str | None]:
+def _split(
+    body: bytes, received_at: float, *, as_lines: bool = False, lags_s: Mapping[str, float] = NO_LAGS
+) -> tuple[bool, Tally, str | None]:
     """Whether the body is JSON lines, what it holds, and the error.
 
     It is where its first line is a document, which no first line of a longer one is. Else both ways are tried, and the one that
@@ -185,7 +114,7 @@ def _split(body: bytes, received_at: float, *, as_lines: bool = False) -> tuple[
     lines, one document has what its first line has.
     """
     first, second = (*islice(_lines(body), 2), None, None)[:2]
-    lines, document = _Tally(received_at), _Tally(received_at)
+    lines, document = Tally(received_at, lags_s), Tally(received_at, lags_s)
     if as_lines or (first is not None and second is not None and _decoded_line(body, *first) is not None):
         return True, lines, _take_lines(body, lines)[1]
     start = len(_BOM) if body.startswith(_BOM) else 0
@@ -213,7 +142,7 @@ def _decoded_line(body: bytes, start: int, end: int) -> Body | None:
     return decode_body(body[start:end]) if end - start <= WHOLE_BYTES_MAX else None
 
 
-def _take_lines(body: bytes, tally: _Tally) -> tuple[int, str | None]:
+def _take_lines(body: bytes, tally: Tally) -> tuple[int, str | None]:
     """Count each line as a document; what is no JSON costs its own line only. How many lines were read to the end, and the error."""
     lines = failed = 0
     first_error: str | None = None
@@ -223,7 +152,10 @@ def _take_lines(body: bytes, tally: _Tally) -> tuple[int, str | None]:
         lines += 1
         view = _decoded_line(body, start, end)
         events = tally.events
-        error = _take_view(view, tally) if view is not None else _take_parts(body, start, end, tally)
+        if view is None or (holds := shape_of(head_of(view))) is None:
+            error = _take_parts(body, start, end, tally)
+        else:
+            error = _take_view(view, holds, tally)
         if error is not None:
             failed += 1
             first_error = first_error or f"{error} (line at byte {start})"
@@ -237,9 +169,9 @@ def _take_lines(body: bytes, tally: _Tally) -> tuple[int, str | None]:
 # --- part by part ------------------------------------------------------------------------------------------------
 
 
-def _take_parts(body: bytes, start: int, end: int, tally: _Tally) -> str | None:
+def _take_parts(body: bytes, start: int, end: int, tally: Tally) -> str | None:
     """Count one document by its parts: the way for what cannot be read as a whole, or is too large for it."""
-    cursor, found = Cursor(body, start, end), _Tally(tally.received_at)
+    cursor, found = Cursor(body, start, end), Tally(tally.received_at)
     kind = api_version = None
     items, keys, stopped = Items.ABSENT, set[str | None](), None
     try:
@@ -249,13 +181,13 @@ def _take_parts(body: bytes, start: int, end: int, tally: _Tally) -> str | None:
             raise ScanError(Why.NO_OBJECT, cursor.pos)
         for key, _ in cursor.members():
             if key == "items" and body[cursor.pos : cursor.pos + 1] == b"[":
-                items, found = Items.LIST, _Tally(tally.received_at)  # of two lists the last one counts, as everywhere
+                items, found = Items.LIST, Tally(tally.received_at)  # of two lists the last one counts, as everywhere
                 _take_elements(cursor, found, tally.room)
                 continue
             value_at, value_end = cursor.skip_value()
             if key == "items":
                 items = Items.NULL if body[value_at:value_end] == b"null" else Items.OTHER
-                found = _Tally(tally.received_at)
+                found = Tally(tally.received_at)
             elif key in ("kind", "apiVersion"):
                 value = body[value_at:value_end]
                 text = decode_text(value)
@@ -272,6 +204,8 @@ def _take_parts(body: bytes, start: int, end: int, tally: _Tally) -> str | None:
         stopped = why
     head = Head(kind, api_version, items, "verb" in keys and not keys.isdisjoint(EVENT_KEYS))
     holds = shape_of(head)
+    if holds is None and (wrapped := _take_wrapped(body, start, end, tally)).known:
+        return wrapped.error
     if holds is Holds.ITEMS:
         tally.add_all(found)
     elif holds is Holds.ITSELF and stopped is None:
@@ -281,14 +215,43 @@ def _take_parts(body: bytes, start: int, end: int, tally: _Tally) -> str | None:
     return f"the body is {why_not(head)}" if holds is None else None
 
 
-def _take_elements(cursor: Cursor, found: _Tally, room: int) -> None:
+class _Wrapped(NamedTuple):
+    known: bool
+    """Whether it is a forwarder's document."""
+    error: str | None
+
+
+def _take_wrapped(body: bytes, start: int, end: int, tally: Tally) -> _Wrapped:
+    """Count what is in a document of a forwarder, if it is one."""
+    found, unwrapper, error = Tally(tally.received_at, tally.lags_s), Unwrapper(), None
+    try:
+        for part in unwrapper.unwrap(body, start, end):
+            if found.events >= tally.room:
+                raise ScanError(Why.TOO_MANY, start)
+            reads = len(found.reads)
+            if isinstance(part, Drop):
+                found.drop(part)
+            elif isinstance(part, Item):
+                found.add([part])
+                found.mark(reads, "gke")
+            else:
+                _take_item(part.body, part.start, part.end, found)
+                found.mark(reads, part.via)
+    except ScanError as why:
+        error = f"{why} of {len(body)}"
+    if unwrapper.recognised:
+        tally.add_all(found)
+    return _Wrapped(unwrapper.recognised, error)
+
+
+def _take_elements(cursor: Cursor, found: Tally, room: int) -> None:
     for start, end in cursor.elements():
         if found.events >= room:
             raise ScanError(Why.TOO_MANY, start)
         _take_item(cursor.body, start, end, found)
 
 
-def _take_item(body: bytes, start: int, end: int, tally: _Tally) -> None:
+def _take_item(body: bytes, start: int, end: int, tally: Tally) -> None:
     """Count one item, read alone; its objects are cut out first where it is large, or where they may be why it failed."""
     item = decode_item(body[start:end]) if end - start <= WHOLE_BYTES_MAX else None
     if item is None:

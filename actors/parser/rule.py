@@ -34,6 +34,8 @@ class Drop(enum.StrEnum):
     NOT_FOUND = "not_found"
     FAILED = "failed"
     CLOSED_EARLY = "closed_early"
+    NOT_AUDIT = "not_audit"
+    """What a forwarder sent beside audit events: lines of other logs. It never stands for an event."""
 
 
 def _has_no_verb(item: Item) -> bool:

@@ -7,7 +7,7 @@ them: msgspec finds the next one at once. JSON null, an absent field and (for te
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -86,6 +86,8 @@ class Body(Item, frozen=True, gc=False):
 _body: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 _item: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
 _text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+"""Of other types: as many as the code names."""
 T = TypeVar("T")
 
 
@@ -111,3 +113,11 @@ def decode_item(raw: bytes) -> Item | None:
 def decode_text(raw: bytes) -> str | None:
     """One JSON string, or None if it is anything else."""
     return _decoded(_text, raw)
+
+
+def decode_as(kind: type[T], raw: bytes) -> T | None:
+    """A JSON value as this type, or None if it is none of it."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    return _decoded(decoder, raw)

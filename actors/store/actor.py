@@ -311,6 +311,7 @@ class StoreActor(Actor):
             capacity=window.capacity,
             last_batch_at=self._senders.last_batch_at,
             lag_s=self._senders.lag_s,
+            allowance_s=self._senders.allowance_s,
             senders=self._senders.all(),
             journal=self._journal.statistics(),
             window=window,

@@ -79,6 +79,8 @@ class StoreStatus(Struct, frozen=True):
     digests: DigestStatistics
     history: HistoryStatistics
     actor: ActorStatistics
+    allowance_s: float = 0.0
+    """How much later the log of the last batch is allowed to be: so much longer the feed counts as live."""
 
 
 class HistoryQuery(Struct, frozen=True):

@@ -20,6 +20,8 @@ class Senders:
         self.replaced = 0
         self.last_batch_at: float | None = None
         self.lag_s: float | None = None
+        self.allowance_s = 0.0
+        """Of the last batch of this process; before there is one nobody knows, and none is made."""
 
     def remember(self, last_batch_at: float | None, lag_s: float | None) -> None:
         """What the journal knows of an earlier process, or was given just before a crash; who sent it is not kept."""
@@ -34,6 +36,7 @@ class Senders:
         if batch.newest_at is not None:
             lag_s, skew_s = lag_of(batch.received_at, batch.newest_at), lag_of(batch.newest_at, batch.received_at)
             self.lag_s = lag_s
+        self.allowance_s = batch.allowance_s
         self.last_batch_at = max(self.last_batch_at or 0.0, batch.received_at)
         self._senders.pop(batch.peer, None)
         self._senders[batch.peer] = SenderStatus(batch.peer, batch.received_at, lag_s, skew_s)

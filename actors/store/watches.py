@@ -75,10 +75,10 @@ def newest_named(grants: Iterable[NamedGrant | None]) -> tuple[NamedGrant, ...]:
 def as_watch(read: Read, ttl_s: float) -> Watch:
     """What this stage alone says of its watch."""
     if read.complete:
-        live_until, open_until = max(read.at, read.stage_at) + ttl_s, 0.0
+        live_until, open_until = max(read.at, read.stage_at) + ttl_s + read.lag_s, 0.0
     else:
         open_until = read.at + min(max(read.open_s, 0.0), OPEN_MAX_S)
-        live_until = open_until + ttl_s
+        live_until = open_until + ttl_s + read.lag_s
     source = None if read.source_ip is None else SeenSource(read.source_ip, live_until, read.at)
     return Watch(live_until, open_until, None if read.named is None else NamedGrant(read.named, live_until), source)
 
@@ -154,9 +154,11 @@ class ClosedWatches:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def add(self, account: Account, key: ObservationKey, id_: WatchId, live_until: float, now: float) -> None:
+    def add(
+        self, account: Account, key: ObservationKey, id_: WatchId, live_until: float, now: float, lag_s: float = 0.0
+    ) -> None:
         """Remember the end, unless a start that comes from now on would be too late anyway."""
-        if id_[1] + OPEN_MAX_S + self._ttl_s <= now:
+        if id_[1] + OPEN_MAX_S + self._ttl_s + lag_s <= now:
             return
         self._young[_Closed(account, key, *id_)] = live_until
         if len(self._young) >= self._half:

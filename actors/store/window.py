@@ -1,7 +1,8 @@
 """The TTL window: what was read lately, by event time. Pure; `now` is handed in and never goes back.
 
 Rules:
-1. A read is live until its event time + TTL; a watch from its start until its end, or until it can no longer be open, + TTL.
+1. A read is live until its event time + TTL (and what its log may lag, `Read.lag_s`); a watch from its start until its end, or until
+   it can no longer be open, and as long again.
 2. A read that is not live on arrival is late: it adds to a live observation, or lingers a moment as one that is past, to be pulled.
 3. An observation ends when time says so (`expire`), or when the window is full and it is the one that ends soonest. That can be the
    one that has just come: its read was answered as `new`, is counted as evicted and in history, and no pull ever shows it.
@@ -77,7 +78,7 @@ class Window(Entries):
             if read.ends_only:
                 return self._end_watch(read, key, entry, now, received_at)
             return self._record_watch(read, key, entry, now, received_at)
-        live_until = read.at + self.ttl_s
+        live_until = read.at + self.ttl_s + read.lag_s
         if live_until <= now:
             return self._record_late(read, key, entry, live_until, now, received_at)
         if partition is None or entry is None:
@@ -126,7 +127,7 @@ class Window(Entries):
         if entry is not None and not entry.lingers_until and entry.observation.live_until > now:
             return False
         if read.verb != "watch":
-            return read.at + self.ttl_s > now
+            return read.at + self.ttl_s + read.lag_s > now
         id_ = watch_id(read)
         book = entry.watches if entry is not None else None
         known = book.known(id_) if book is not None else None
@@ -196,7 +197,7 @@ class Window(Entries):
         if displaced is not None:
             self._watch_overflows += displaced[1].live_until > now
             if not displaced[1].open_until:
-                self._closed.add(read.account, key, displaced[0], displaced[1].live_until, now)
+                self._closed.add(read.account, key, displaced[0], displaced[1].live_until, now, read.lag_s)
         newer = (read.at, read.stage_at) >= (entry.observation.last.at, entry.observation.last.stage_at)
         if late and known is None and not entry.lingers_until:
             newer = False
@@ -208,7 +209,7 @@ class Window(Entries):
         book = entry.watches if entry is not None else None
         known = book.known(id_) if book is not None else None
         if entry is None or book is None or known is None:
-            self._ended_unseen.add(read.account, key, id_, live_until, now)
+            self._ended_unseen.add(read.account, key, id_, live_until, now, read.lag_s)
             return 0
         if known.open_until:
             book.put(id_, known.ending(live_until), now)

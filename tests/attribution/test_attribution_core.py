@@ -102,6 +102,8 @@ def test_signals_of_one_read(a):
     assert signals(claim=claim, source_ip="198.51.100.7") == (Signal.FOREIGN_SOURCE_IP,)
     assert signals(claim=claim, source_ip="<script>") == (Signal.FOREIGN_SOURCE_IP,)
     assert signals(source_ip="198.51.100.7") == (Signal.UNBOUND_TOKEN,)
+    assert signals(source_ip="198.51.100.7", via="aks") == (Signal.UNBOUND_TOKEN,)
+    assert signals(source_ip="198.51.100.7", via="gke") == ()  # no entry of that log ever names a pod
     assert signals(claim=claim, ns="other") == (Signal.CROSS_NAMESPACE,)
     assert signals(claim=claim, verb="list", ns=None, name=None) == (Signal.CROSS_NAMESPACE, Signal.COLLECTION_READ)
     assert signals(claim=claim, verb="watch", name=None) == (Signal.COLLECTION_READ,)

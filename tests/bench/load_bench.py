@@ -20,19 +20,22 @@ PER_S = 10.0
 """Batches a second of one API server (--audit-webhook-batch-throttle-qps)."""
 SECONDS = float(os.environ.get("PROTECTOR_BENCH_LOAD_S", "60"))
 ACCOUNTS = 40
+IN_FLIGHT_MAX = 20
+"""Batches of one sender that wait for their answers; over it a batch is left out and counted, as an API server does."""
 NEW_EVERY = 10
 """Every so many-th batch holds new reads only, the others repeat."""
 
 
-class _Load:
+class Load:
     """What the senders saw."""
 
-    def __init__(self, server: Protector) -> None:
+    def __init__(self, server: Protector, seconds: float) -> None:
         self.server = server
+        self.seconds = seconds
         self.statuses: Counter[int] = Counter()
         self.taken_s: list[float] = []
         self.probes_s: list[float] = []
-        self._sent = 0
+        self.left_out = self._sent = 0
         self._repeat, self._fresh = template(ACCOUNTS), template(ACCOUNTS, fresh=True)
 
     async def run(self) -> None:
@@ -50,24 +53,30 @@ class _Load:
             trio.open_nursery() as posts,
         ):
             start = trio.current_time() + number / (SENDERS * PER_S)
-            for turn in range(int(SECONDS * PER_S)):
+            for turn in range(int(self.seconds * PER_S)):
                 await trio.sleep_until(start + turn / PER_S)
+                if len(posts.child_tasks) >= IN_FLIGHT_MAX:
+                    self.left_out += 1
+                    continue
                 self._sent += 1
                 body = filled(self._fresh if self._sent % NEW_EVERY == 0 else self._repeat, self._sent)
                 posts.start_soon(self._post, client, url, body)
 
     async def _post(self, client: httpx.AsyncClient, url: str, body: bytes) -> None:
         start = time.perf_counter()
-        answer = await client.post(url, content=body)
+        try:
+            status = (await client.post(url, content=body)).status_code
+        except httpx.HTTPError:  # httpx gives up on a stream that was answered before its body was out
+            status = 0
         self.taken_s.append(time.perf_counter() - start)
-        self.statuses[answer.status_code] += 1
+        self.statuses[status] += 1
 
 
 def measures() -> Iterator[Measure]:
     """Refusals, p50 and p99 of the answer, the longest stall."""
     server = Protector(cluster(ACCOUNTS), store="sqlite:///STATE/db", plaintext=False)
     try:
-        load = _Load(server)
+        load = Load(server, SECONDS)
         trio.run(load.run)
         stall_ms = server.metric("protector_loop_lag_worst_minute_seconds") * 1000
     finally:
@@ -78,7 +87,14 @@ def measures() -> Iterator[Measure]:
         "TLS, HTTP/2, one connection each, SQLite; sender and server share the machine"
     )
     refused = sum(n for status, n in load.statuses.items() if status != 200)
-    yield Measure("load.refused", refused, "batches", f"of {len(taken)}; {how}", must="0", ok=refused == 0)
+    yield Measure(
+        "load.refused",
+        refused,
+        "batches",
+        f"of {len(taken)}, {load.left_out} left out; {how}",
+        must="0",
+        ok=refused == 0,
+    )
     yield Measure("load.answer_p50", taken[len(taken) // 2] * 1000, "ms", how)
     p99_ms = taken[int(len(taken) * 0.99)] * 1000
     yield Measure("load.answer_p99", p99_ms, "ms", how, must="< 250", ok=p99_ms < 250)

@@ -162,6 +162,34 @@ def test_the_server_goes_away_and_comes_back() -> None:
     assert follow("Pod", story, kube).counts.lists == 1
 
 
+@pytest.mark.parametrize("how", ["gone", "forbidden"])
+def test_after_a_long_outage_the_first_answer_is_followed_up_at_once(how: str) -> None:
+    """An API server that was away for minutes answers 410, or refuses everybody for a moment: no pause has grown meanwhile."""
+    kube = with_pods(1)
+
+    async def story(f: Following) -> None:
+        await f.kube.until(lambda: f.kube.watching("pods") == 1)
+        f.kube.down()
+        await trio.sleep(300)
+        if how == "gone":
+            f.kube.compact()
+        else:
+            f.kube.forbidden.add(("watch", "pods"))
+        f.kube.put(pod("p001"))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(f.kube.serve)
+            began, asked = trio.current_time(), len(f.kube.requests)
+            await f.kube.until(lambda: len(f.kube.requests) > asked)
+            assert trio.current_time() - began < 6.0
+            answered = trio.current_time()
+            f.kube.forbidden.clear()
+            await f.heard.until(lambda: f.heard.names() == uids(0, 1))
+            assert trio.current_time() - answered < 1.5
+            nursery.cancel_scope.cancel()
+
+    follow("Pod", story, kube)
+
+
 def test_a_slow_stream_is_no_fault() -> None:
     """Three bytes at a time, heads, lists and watch lines alike."""
     kube = with_pods(2)

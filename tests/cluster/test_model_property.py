@@ -10,7 +10,8 @@ from kube_objects import binding, controlled_by, decoded, kube, pod, role, rule
 
 from actors.cluster.model import ClusterModel
 from actors.cluster.raw import Decoded, Owner
-from actors.cluster.records import Record, RecordKey
+from actors.cluster.records import Pod, Record, RecordKey
+from actors.evidence import Account
 
 NAMES = st.sampled_from(["a", "b", "c"])
 
@@ -101,6 +102,47 @@ def test_incremental_equals_rebuilt(steps: list[tuple[dict, bool]]) -> None:
     assert everything == known
 
 
+POD_KEYS = st.sets(st.sampled_from(["uid-a", "uid-b", "uid-c"]))
+POD_STEPS = st.lists(
+    st.one_of(st.tuples(VALUES, st.booleans()), POD_KEYS, st.floats(0, 700), st.just("restore"), st.just("renew")),
+    max_size=25,
+)
+
+
+@pytest.mark.slow
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(steps=POD_STEPS, every=st.integers(1, 4))
+def test_who_follows_an_accounts_pods_has_all_of_them(steps: list, every: int) -> None:
+    """Asked now and then for what changed, whatever changed the pods: as if asked for everything."""
+    model, now = ClusterModel(), 1.0
+    accounts = [Account("app", name) for name in "abc"]
+    known: dict[Account, dict[str, Pod]] = {each: {} for each in accounts}
+    at = dict.fromkeys(accounts, (0, 0))
+    for number, step in enumerate([*steps, "end"]):
+        if isinstance(step, tuple):
+            (model.remove if step[1] else model.upsert)(decoded(step[0]), now)
+        elif isinstance(step, set):
+            model.remove_unseen("Pod", step, now)
+        elif isinstance(step, float):
+            now += step
+            model.expire(now)
+        elif step == "restore":
+            saved, model = list(model.records()), ClusterModel()
+            model.restore(saved)
+            at = dict.fromkeys(accounts, (0, 0))  # another process
+        elif step == "renew":
+            model.renew()
+        for account in accounts if step == "end" or number % every == 0 else ():
+            answer = model.pods_since(account, *at[account])
+            if answer.full:
+                known[account].clear()
+            for uid in answer.forgotten:
+                known[account].pop(uid, None)
+            known[account].update({each.uid: each for each in answer.pods})
+            at[account] = (answer.epoch, answer.version)
+            assert known[account] == {each.uid: each for each in model.pods_of(account)}
+
+
 def _without_accounts(records: dict[RecordKey, Record]) -> dict[RecordKey, Record]:
     """bound_token of a pod whose ServiceAccount went is as the account last said; a fresh model cannot know."""
     return {
@@ -121,4 +163,5 @@ def test_everything_is_forgotten_in_the_end(steps: list[tuple[dict, bool]]) -> N
         model.remove(decoded(value), 2.0)
     model.expire(1e9)
     assert (model.statistics().held, model.statistics().pods, model.statistics().tombstones) == (0, 0, 0)
-    assert model._pods_of_account | model._pods_of_owner | model._owners | model.objects(1e9) == {}
+    assert not list(model._pods_of_account)
+    assert model._pods_of_owner | model._owners | model.objects(1e9) == {}

@@ -148,6 +148,39 @@ def test_a_group_behind_a_selector_stays_a_group(world):
     assert names == [("app", None)]
 
 
+def test_what_it_has_already_is_nothing_gained(world):
+    """The account's own grants, and the workload's own mounts, are not what an escalation leads to."""
+    world.apply(world.pod("web-1", mounts=("tls",)))
+    world.grant("own")
+    power(world, "mint", can("create", "serviceaccounts/token"))
+    power(world, "run", can("create", "pods/exec"))
+    assert [(each.latent, each.mounted, each.accounts) for each in page(world).escalations] == [(True, [], [])] * 2
+    assert edges(world, secret=("app", "tls")) == edges(world, secret=("app", "db")) == []
+    world.apply(world.pod("db-1", "app/db", mounts=("tls", "key")))
+    world.grant("other", to="app/db", names=("db",))
+    assert [each.latent for each in page(world).escalations] == [False, False]
+    assert edges(world, secret=("app", "tls"), edge="exec") == [("web", "exec", "app")]
+    assert edges(world, secret=("app", "db"), edge="create_tokens") == [("web", "create_tokens", "app")]
+
+
+def test_a_role_that_nobody_holds_is_widened_for_nobody(world):
+    """Asked where the grant names the roles; who may widen every role is not asked."""
+    world.apply(world.pod("web-1"))
+
+    def widening(*names):
+        rbac = ("rbac.authorization.k8s.io",)
+        power(world, "wide", Rule(("escalate", "update"), rbac, ("roles",), names))
+        (found,) = page(world).escalations
+        assert found.latent is (edges(world, secret=("app", "db")) == [])
+        return found.latent
+
+    assert [widening("idle"), widening("idle", "wide"), widening()] == [True, False, False]
+    world.apply(world.binding("b", "app/db", "idle"))
+    assert not widening("idle")
+    world.apply(world.binding("b", "app/db", "idle", gone_at=world.now))
+    assert widening("idle")
+
+
 def test_filters(world):
     """By the workload's namespace and exposure, the account, the edge, and the Secret that it leads to."""
     world.apply(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from audit_events import event, event_list, watch
+from forwarded_logs import CARRIERS, LOGS
 from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
@@ -93,6 +94,10 @@ def _body(chance: random.Random) -> bytes:
     ]
     document = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": items}
     choice = chance.random()
+    if chance.random() < 0.25:
+        log, carrier = chance.choice(list(LOGS.values())), chance.choice(list(CARRIERS.values()))
+        records = log(items)
+        return mutated_json(chance, records[0]) if choice < 0.3 else mutated(chance, carrier(records))
     if choice < 0.6:
         return mutated_json(chance, document)
     if choice < 0.9:

@@ -140,7 +140,7 @@ async def target() -> AsyncIterator[Target]:
                     name,
                     ListenerActor,
                     (name, bound, app),
-                    {"tls": contexts[name], "limits": LIMITS},
+                    {"tls": contexts[name], "limits": LIMITS, "doorman": app.doorman},
                     stop_timeout_s=STOP_TIMEOUT_S,
                 )
                 for name, bound in sockets.items()

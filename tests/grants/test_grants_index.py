@@ -222,7 +222,6 @@ def test_nothing_stays_of_what_is_removed() -> None:
             "_bindings",
             "_bindings_of_role",
             "_aggregates",
-            "_named_in",
             "_placed",
             "_tiers",
             "_dangling",

@@ -52,6 +52,10 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("STORE", "postgres://x", "sqlite:///path"),
         ("STORE", "redis://x", "not available"),
         ("CLUSTER_NAME", "a\nb", "cannot be printed"),
+        ("LAG_ALLOWANCE", "oke=5", "eks, aks, gke"),
+        ("LAG_ALLOWANCE", "aks", "LOG=SECONDS"),
+        ("LAG_ALLOWANCE", "aks=1,aks=2", "once"),
+        ("LAG_ALLOWANCE", "aks=-1", "between"),
         # must go together
         ("AUDIT_ADDR", "0.0.0.0:9443", "PROTECTOR_INGEST_TOKEN"),
         ("BEHAVIOR_ADDR", "0.0.0.0:9444", "PROTECTOR_BEHAVIOR_TOKEN"),
@@ -98,6 +102,12 @@ def test_a_port_that_nobody_injected_is_a_mistake() -> None:
 def test_every_setting_is_a_field_and_every_field_a_setting() -> None:
     """The table and the record cannot drift apart."""
     assert {s.attribute for s in SETTINGS} == set(Settings.__struct_fields__)
+
+
+def test_each_log_has_an_allowance_of_its_own() -> None:
+    """In seconds; none for those that are not named."""
+    assert settings(LAG_ALLOWANCE="aks=600, gke=30.5").lags_s == {"aks": 600.0, "gke": 30.5}
+    assert settings().lags_s == {}
 
 
 def test_an_empty_value_counts_as_unset() -> None:

@@ -105,8 +105,9 @@ def _exposition() -> set[str]:
 
     async def text() -> str:
         guard = Guard(Tokens(inline="x", listener="audit", setting="X"), rate_per_s=1, burst=1, max_body_bytes=1)
+        guard.admit([b"Bearer x"], "", 0.0)
         zeros = {name: 0 for name in IngestStatistics.__struct_fields__ if name != "answers"}
-        records = (Listener("audit", app).statistics(), guard.statistics(), IngestStatistics(answers={}, **zeros))
+        records = (Listener("audit", app).statistics(), guard.statistics(), IngestStatistics(answers={200: 1}, **zeros))
         journal = JournalStatistics("sqlite", 0, 0, None, records=0, rows=0, bytes=0)
         store = w.Ref({StoreStatusQuery: w.store_status(journal=journal)})
         listeners = {"audit": records}

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.parser import Drop, parse_body, parse_whole
-from actors.parser.core import _take_parts, _Tally
+from actors.parser.core import _take_parts
 from actors.parser.reads import at_of, plain_read_of, read_of
 from actors.parser.rule import RULES
 from actors.parser.scan import Cursor, ScanError
+from actors.parser.tally import Tally
 from actors.parser.views import decode_item
 
 texts = st.text(max_size=12)
@@ -65,7 +66,7 @@ def test_splitting_a_document_gives_what_decoding_it_whole_gives(document: Any, 
     body = json.dumps(document, indent=indent).encode()
     whole = parse_whole(body, RECEIVED_AT)
     if whole is not None:
-        tally = _Tally(RECEIVED_AT)
+        tally = Tally(RECEIVED_AT)
         error = _take_parts(body, 0, len(body), tally)
         found = (tally.events, tuple(tally.reads), tally.dropped, tally.newest_at, error)
         assert (whole.events, whole.reads, whole.dropped, whole.newest_at, whole.error) == found

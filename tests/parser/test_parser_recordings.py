@@ -14,7 +14,8 @@ from audit_events import RECEIVED_AT
 
 from actors.messages import ParsedBatch
 from actors.parser import parse_body
-from actors.parser.core import _take_parts, _Tally
+from actors.parser.core import _take_parts
+from actors.parser.tally import Tally
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(
@@ -64,7 +65,7 @@ def test_every_batch_of_a_real_api_server_is_read(folder: str) -> None:
     cut = 0
     for body in bodies(folder):
         batch = parse_body(body, LATER)
-        tally = _Tally(LATER)
+        tally = Tally(LATER)
         error = _take_parts(body, 0, len(body), tally)
         assert (batch.reads, batch.dropped, batch.events, batch.error) == (
             tuple(tally.reads),

@@ -35,6 +35,24 @@ def test_a_read_is_live_until_its_event_time_and_the_ttl() -> None:
     assert one(w, get()).live_until == T0 + 50
 
 
+@pytest.mark.parametrize("read", [get(at=T0 - 400, lag_s=200.0), watch(T0 - 500, end=T0 - 400, lag_s=200.0)])
+def test_a_read_by_a_log_that_may_lag_is_live_so_much_longer(read: Read) -> None:
+    """Its own allowance, and no other's: the same read by another way is late."""
+    w, same = window(), replace(read, lag_s=0.0)
+    found = w.find(read)
+    assert (w.would_light(read, T0, found[0], None), w.would_light(same, T0, found[0], None)) == (True, False)
+    assert w.record(read, T0, T0) == COUNTED | NEW
+    assert one(w, read).live_until == T0 + 100
+    assert window().record(same, T0, T0) == COUNTED | LATE
+
+
+def test_a_watch_by_a_log_that_may_lag_is_open_no_longer() -> None:
+    """It is live longer; that it can be open does not depend on who tells of it."""
+    w, read = window(), watch(T0 - 100, open_s=600.0, lag_s=200.0)
+    w.record(read, T0, T0)
+    assert (one(w, read).held_open_until, one(w, read).live_until) == (T0 + 500, T0 + 1000)
+
+
 def test_a_refresh_keeps_the_newest_read_and_counts() -> None:
     """Out of order, an older read adds to the count and to first_seen, and is not what is shown."""
     w = window()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from web.families import LABELS_MAX, bounded, of_records
+from web.families import LABELS_MAX, bounded, of_counts, of_records
 
 
 class Some(Struct, frozen=True):
@@ -42,3 +42,14 @@ def test_labels_are_bounded():
     kept = dict(bounded([(f"reason_{n:03}", 1.0) for n in range(LABELS_MAX + 5)] + [("no word", 2.0)]))
     assert len(kept) == LABELS_MAX
     assert sum(kept.values()) == LABELS_MAX + 5 + 2.0
+
+
+def test_counts_are_labelled_by_the_first_word_of_their_keys():
+    """Who was admitted, without the names behind it; and a bound on how many."""
+    many = {f"k{n:03}": 1 for n in range(LABELS_MAX + 5)}
+    some = {"a": (Some(failures={"token-1": 2, "certificate x": 3, "certificate y": 4}),), "b": (Some(failures=many),)}
+    samples = of_counts("listener", "listener", "failures", "credential", some).samples
+    a = {sample.labels["credential"]: sample.value for sample in samples if sample.labels["listener"] == "a"}
+    b = {sample.labels["credential"]: sample.value for sample in samples if sample.labels["listener"] == "b"}
+    assert a == {"token-1": 2, "certificate": 7}
+    assert (len(b), b["other"]) == (LABELS_MAX + 1, 5)

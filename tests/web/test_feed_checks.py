@@ -40,6 +40,14 @@ def test_a_feed_in_trouble(answer: dict[str, Any], expected: str) -> None:
     assert found.hint
 
 
+def test_an_api_server_that_is_away_is_one_finding() -> None:
+    """It is away from every kind at once: they are named together, what fails otherwise by itself."""
+    away = {"count": 1, "synced": True, "age_s": 1.0, "state": "failing", "why": "connection refused"}
+    objects = {"Role": away, "Pod": away, "Service": away | {"why": "no answer in time"}}
+    found = [each.what for each in cluster_findings({"objects": objects})]
+    assert found == ["Pod, Role: connection refused", "Service: no answer in time"]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

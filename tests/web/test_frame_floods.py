@@ -156,7 +156,7 @@ def test_the_table_of_headers_is_ours_to_choose() -> None:
                 stream_id = await client.open("/")
                 await client.send(stream_id, b"x" * (size + 1), end=True)
                 statuses.add((await client.answer(stream_id)).status)
-            (connection,) = server.listener._connections
+            (connection,) = server.listener._census.connections
             assert statuses == {200}
             return connection._protocol.connection.encoder.header_table_size, client.h2.decoder.header_table_size  # type: ignore[union-attr]
 

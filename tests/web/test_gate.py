@@ -311,6 +311,29 @@ def test_login_from_elsewhere(site, expected):
     assert answer.status == expected
 
 
+@pytest.mark.parametrize(
+    ("tls", "origin", "expected"),
+    [
+        (False, "http://localhost:8080", 303),
+        (False, "HTTP://LOCALHOST:8080", 303),
+        (False, "https://localhost:8080", 303),  # TLS may end before loopback
+        (True, "https://localhost:8080", 303),
+        (True, "http://localhost:8080", 403),
+        # another port, another name, no page at all, nonsense
+        (False, "http://localhost:9090", 403),
+        (False, "http://evil.example", 403),
+        (False, "null", 403),
+        (False, "", 403),
+        (False, "localhost:8080", 403),
+        (False, "file://localhost:8080", 403),
+    ],
+)
+def test_a_form_says_where_it_comes_from(tls, origin, expected):
+    """Origin is this server's own, also where a browser sends no Sec-Fetch-Site."""
+    answer = run(lambda: login(gate(Access(tls=tls, credentials=Tokens())), headers={"origin": origin}))
+    assert answer.status == expected
+
+
 def test_large_form_is_refused():
     """A form over the bound is 413, and its rest is thrown away while that is said."""
     big = b"token=" + b"x" * (FORM_MAX_BYTES * 20)

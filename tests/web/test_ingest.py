@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator
@@ -19,9 +20,10 @@ from trio_run import run
 
 from actors.messages import BatchAnswer, ParseBody, ParsedBatch, RecordBatch, StoreUnavailable
 from actors.runtime import ActorCrashed, ActorDead, AskTimeout, MailboxFull
+from web.audit_sink import LARGE_BODY_BYTES
 from web.credentials import Tokens
 from web.guard import FAILURES_BURST, Guard
-from web.ingest import LARGE_BODY_BYTES, Ingest, make_audit_app
+from web.ingest import Ingest, make_audit_app
 from web.listener import Limits
 
 TOKEN = "right-token"
@@ -183,6 +185,25 @@ def test_what_cannot_be_read_is_taken_all_the_same() -> None:
     assert bench.app.statistics().unusable == 1
 
 
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_compressed_body_is_taken_as_what_it_unfolds_to(*, http2: bool) -> None:
+    """Of both sizes; a bomb gets 413 and is counted, and the parser never sees it."""
+
+    async def main() -> tuple[list[int], Bench]:
+        bench = Bench(Cap(max_body_bytes=2 * LARGE_BODY_BYTES))
+        headers = AUTHORIZED | {"content-encoding": "gzip"}
+        bodies = [b"x", b"y" * (LARGE_BODY_BYTES + 1), b"z" * (2 * LARGE_BODY_BYTES + 1), b"last"]
+        async with door(bench, http2=http2) as client:
+            answers = [await client.post("/", content=gzip.compress(body), headers=headers) for body in bodies]
+        return [answer.status_code for answer in answers], bench
+
+    statuses, bench = run(main, real_time=True)
+    assert statuses == [200, 200, 413, 200]
+    assert [message.body for message in bench.parser.asked] == [b"x", b"last"]
+    assert [len(message.body) for message in bench.parser_large.asked] == [LARGE_BODY_BYTES + 1]
+    assert (bench.app.statistics().bombs, bench.guard.bodies.in_use) == (1, 0)
+
+
 def test_an_expectation_is_met() -> None:
     """`Expect: 100-continue`: 100 first, then the body, then 200."""
 
@@ -337,6 +358,7 @@ def test_half_a_body_is_given_up(http2: bool) -> None:
                     stream = await client.open("/", **AUTHORIZED)
                     nursery.start_soon(_trickle_h2, client, stream)
                     status = (await client.answer(stream)).status
+                    nursery.cancel_scope.cancel()
             else:
                 raw = await server.connect()
                 await raw.send_all(post("/", length=1000, headers=HEAD))

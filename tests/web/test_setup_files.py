@@ -148,3 +148,29 @@ def test_missing_ca_and_token_are_one_line(tmp_path):
     (tmp_path / "ca").write_text(CA)
     with pytest.raises(SetupError, match="no token"):
         webhook_config_from({}, URL, tmp_path / "ca", None, None)
+
+
+PAIR = ("/etc/kubernetes/pki/protector.crt", "/etc/kubernetes/pki/protector.key")
+
+
+@pytest.mark.parametrize(
+    ("token_file", "expected"),
+    [(None, {}), ("token", {"token": "named"})],
+)
+def test_a_client_certificate_stands_in_the_place_of_the_token(tmp_path, token_file, expected):
+    """The token of the settings is left out then; one that is named goes in beside it."""
+    (tmp_path / "ca").write_text(CA)
+    (tmp_path / "token").write_text("named")
+    named = None if token_file is None else tmp_path / token_file
+    text = webhook_config_from({"ingest_token": "set"}, URL, tmp_path / "ca", named, None, PAIR)
+    pair = {"client-certificate": PAIR[0], "client-key": PAIR[1]}
+    assert yaml.safe_load(text)["users"][0]["user"] == expected | pair
+    assert ("It holds the token" in text) is bool(expected)
+
+
+@pytest.mark.parametrize("pair", [(PAIR[0], None), (None, PAIR[1]), ("relative.crt", PAIR[1]), (PAIR[0], "/a\nb")])
+def test_half_a_client_certificate_is_refused(tmp_path, pair):
+    """As is a path that kube-apiserver would not find."""
+    (tmp_path / "ca").write_text(CA)
+    with pytest.raises(SetupError):
+        webhook_config_from({"ingest_token": "set"}, URL, tmp_path / "ca", None, None, pair)

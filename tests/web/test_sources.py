@@ -25,6 +25,16 @@ def test_feed_state(last_batch_at, expected_state):
     assert feed_of(last_batch_at, w.NOW).state == expected_state
 
 
+def test_a_feed_whose_log_may_lag_is_silent_only_so_much_later():
+    """The allowance of the last batch's log is on top."""
+    sources = w.made_up()
+    states = [
+        sources.feed_at(w.store_status(last_batch_at=w.NOW - 500.0, allowance_s=allowance_s), w.NOW).state
+        for allowance_s in (0.0, 200.0, 201.0)
+    ]
+    assert states == ["silent", "silent", "live"]
+
+
 @pytest.mark.parametrize("error", [AskTimeout("x"), ActorCrashed("x"), ActorDead("x"), MailboxFull("x")])
 def test_unanswered(error):
     """Every way in which an actor cannot answer is one exception that names the part."""

@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from actors.runtime import Actor
-from web.listener.limits import Limits, ListenerStatistics
+from web.listener.limits import Doorman, Limits, ListenerStatistics
 from web.listener.request import App
 from web.listener.server import BoundSocket, Listener
 
@@ -54,10 +54,11 @@ class ListenerActor(Actor):
         limits: Limits | None = None,
         upkeep: tuple[Callable[[float], object], ...] = (),
         drain_on: trio.Event | None = None,
+        doorman: Doorman | None = None,
     ) -> None:
         super().__init__()
         self._bound = bound
-        self._listener = Listener(name, app, tls=tls, limits=limits)
+        self._listener = Listener(name, app, tls=tls, limits=limits, doorman=doorman)
         self._upkeep = upkeep
         self._drain_on = drain_on
 

@@ -21,6 +21,7 @@ from hypercorn.utils import parse_socket_addr
 
 from web.listener.http1 import Http1
 from web.listener.http2 import Http2
+from web.listener.limits import Doorman, Proven
 from web.listener.records import drained, released
 from web.listener.request import App
 from web.listener.setup import Setup
@@ -35,12 +36,25 @@ CLOSE_S: Final = 1.0
 
 
 class Connection:
-    """One accepted socket. `run` returns when it is closed; whatever it raises is the caller's to contain."""
+    """One accepted socket. `run` returns when it is closed; whatever it raises is the caller's to contain.
+
+    `proven` is called once, with the first answer of 200 to 299.
+    """
 
     def __init__(
-        self, app: App, setup: Setup, context: WorkerContext, sock: trio.socket.SocketType, tls: ssl.SSLContext | None
+        self,
+        app: App,
+        setup: Setup,
+        context: WorkerContext,
+        sock: trio.socket.SocketType,
+        tls: ssl.SSLContext | None,
+        *,
+        doorman: Doorman | None = None,
+        proven: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._app = app
+        self._doorman = doorman
+        self._proven: Callable[[Connection], None] | None = proven
         self._setup = setup
         self._context = context
         self._transport = Transport(sock, setup.limits, setup.counters)
@@ -52,13 +66,15 @@ class Connection:
         self._shaking_hands = trio.CancelScope()
         self._is_stopped = False
         self._is_idle = True
+        self._is_aborted = False
+        self._is_within_head = False
         self._protocol: Http1 | Http2 | None = None
 
     async def run(self) -> None:
         """Handshake, requests, close."""
         try:
-            alpn = await self._handshake()
-            if alpn is None:
+            alpn = None if self._is_aborted else await self._handshake()
+            if alpn is None or self._is_aborted:
                 return
             async with trio.open_nursery() as nursery:
                 try:
@@ -88,6 +104,7 @@ class Connection:
 
     def abort(self) -> None:
         """Closes the socket at once; whoever waits on it is woken."""
+        self._is_aborted = True
         self._reading.cancel()
         self._transport.abort()
 
@@ -110,6 +127,9 @@ class Connection:
             self._reading.deadline = trio.current_time() + self._setup.limits.idle_s if event.idle else math.inf
             if event.idle and self._context.terminated.is_set():
                 self._reading.cancel()
+        elif isinstance(event, Proven) and self._proven is not None:
+            tell, self._proven = self._proven, None
+            tell(self)
 
     async def _handshake(self) -> str | None:
         """The protocol that was agreed on; None where there is no connection to go on with."""
@@ -161,7 +181,37 @@ class Connection:
                     return
                 if isinstance(self._stream, trio.SSLStream):
                     data = drained(self._stream, data, RECEIVE_BYTES)
+                doorman, self._doorman = self._doorman, None
+                if (
+                    doorman is not None
+                    and isinstance(protocol, Http1)
+                    and await self._is_refused(doorman, data, protocol)
+                ):
+                    return
                 await protocol.handle(RawData(bytes(data)))
+                self._bound_head(protocol)
+        if self._is_within_head and self._reading.cancelled_caught and trio.current_time() >= self._reading.deadline:
+            self._setup.counters.slow_heads += 1
+
+    def _bound_head(self, protocol: Http1 | Http2) -> None:
+        """A head that has begun has to come to its end; the bound is set once, or a byte now and then would move it."""
+        is_within, was_within = isinstance(protocol, Http1) and protocol.is_within_head, self._is_within_head
+        self._is_within_head = is_within
+        if is_within and not was_within and self._is_idle:
+            self._reading.deadline = trio.current_time() + self._setup.limits.head_s
+
+    async def _is_refused(self, doorman: Doorman, data: bytes | bytearray, protocol: Http1) -> bool:
+        """Whether the doorman has answered, so that the connection ends. One with a certificate is not asked."""
+        if protocol.connection_state.get("peer_certificate"):
+            return False
+        refusal = doorman(bytes(data), protocol.client)
+        if refusal is None:
+            return False
+        answer, is_whole = refusal
+        self._setup.counters.requests += 1
+        self._transport.lingers = not is_whole
+        await self.send(RawData(answer))
+        return True
 
     async def _end(self) -> None:
         """Tells the client (unless it has left or was refused) and the applications, then closes."""

@@ -17,6 +17,7 @@ from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 
+from web.listener.limits import Proven
 from web.listener.request import Inbox, RequestStream, origin_form
 from web.listener.setup import Setup
 
@@ -37,6 +38,8 @@ class Http1(H11Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:
         """What the application answers; tells the client where the connection ends with this answer."""
+        if isinstance(event, Response) and 200 <= event.status_code < 300:
+            await self.send(Proven())
         if isinstance(event, Response) and event.status_code >= 200 and self._ends_with_answer():
             headers = [(name, value) for name, value in event.headers if name.lower() != b"connection"]
             event = Response(
@@ -50,6 +53,11 @@ class Http1(H11Protocol):
     def expects_more(self) -> bool:
         """Whether the client may still be sending, so that a close at once could cost it the answer."""
         return self.connection.their_state not in _READ_TO_THE_END or bool(self.connection.trailing_data[0])
+
+    @property
+    def is_within_head(self) -> bool:
+        """Whether a part of the next request's head has arrived."""
+        return self.connection.their_state is h11.IDLE and bool(self.connection.trailing_data[0])
 
     async def farewell(self) -> None:
         """HTTP/1.1 has no word for it."""

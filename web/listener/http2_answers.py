@@ -18,6 +18,7 @@ from hypercorn.protocol.events import Body, EndBody, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BufferCompleteError, H2Protocol, StreamBuffer
 
+from web.listener.limits import Proven
 from web.listener.request import RequestStream
 from web.listener.setup import Setup
 
@@ -68,6 +69,8 @@ class Http2Answers(H2Protocol):
             headers = [(name, value) for name, value in event.headers if name.lower() not in _OF_HTTP1]
             if any(name.lower() == b"connection" and value.lower() == b"close" for name, value in event.headers):
                 self._leave()
+            if 200 <= event.status_code < 300:
+                await self.send(Proven())
             status = (b":status", b"%d" % event.status_code)
             try:
                 self.connection.send_headers(stream_id, [status, *headers, *self.config.response_headers("h2")])

@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from hypercorn.events import Event
 from msgspec import Struct
 
-__all__ = ["SEND_CHUNK_BYTES", "ClientGone", "Counters", "Limits", "ListenerStatistics", "contained"]
+__all__ = [
+    "SEND_CHUNK_BYTES",
+    "ClientGone",
+    "Counters",
+    "Doorman",
+    "Limits",
+    "ListenerStatistics",
+    "Proven",
+    "contained",
+]
 
 SEND_CHUNK_BYTES: Final = 64 * 1024
 """What one send timeout covers: a large page to an honest but slow reader is many of them."""
 
+Doorman = Callable[[bytes, Any], tuple[bytes, bool] | None]
+"""Sees the first bytes of an HTTP/1.1 connection and ASGI's `client`, before anything is set up for a request. Gives the answer with
+which the connection ends, and whether the request was whole; None: the request goes its ordinary way."""
+
 log = structlog.get_logger(__name__)
+
+
+class Proven(Event):
+    """Told by a protocol to its connection: an answer of 200 to 299 was given. Such a connection never has to make room."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of one listener. `_s` are seconds, `_bytes` bytes."""
 
     connections: int = 1000
-    """Open connections in all. Over it: the new one is closed at once, counted."""
+    """Open connections in all. Over it: the oldest that never had an answer of 200 to 299 ends; without one the new one is closed at
+    once. Both counted."""
     connections_per_peer: int = 256
-    """Open connections of one address. Over it: the new one is closed at once, counted."""
+    """Open connections of one address. Over it likewise, among those of this address."""
     handshake_s: float = 10.0
     """For the TLS handshake. Over it: closed, counted."""
     idle_s: float = 120.0
-    """For a whole request head to arrive, and between requests: above the 90 s for which an API server reuses an idle connection."""
+    """Between requests, and until the first byte of one: above the 90 s for which an API server reuses an idle connection."""
+    head_s: float = 15.0
+    """For the rest of a request head in HTTP/1.1, once a part of it is there. Over it: closed, counted."""
     streams: int = 250
     """Requests at a time on one HTTP/2 connection, told to the peer. Over it: the connection ends, by the protocol."""
     resets_per_s: float = 100.0
@@ -71,6 +92,8 @@ class ListenerStatistics(Struct, frozen=True, kw_only=True):
     connections_total: int
     refused_full: int
     refused_peer: int
+    evicted: int
+    slow_heads: int
     accept_errors: int
     handshake_failures: int
     protocol_errors: int
@@ -98,6 +121,8 @@ class Counters:
     connections_total: int = 0
     refused_full: int = 0
     refused_peer: int = 0
+    evicted: int = 0
+    slow_heads: int = 0
     accept_errors: int = 0
     handshake_failures: int = 0
     protocol_errors: int = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -19,8 +18,9 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 
+from web.listener.census import Census
 from web.listener.connection import Connection
-from web.listener.limits import Counters, Limits, ListenerStatistics, contained
+from web.listener.limits import Counters, Doorman, Limits, ListenerStatistics, contained
 from web.listener.request import App
 from web.listener.setup import Setup
 
@@ -112,7 +112,8 @@ def bind(host: str, port: int) -> BoundSocket:
 class Listener:
     """One run of one listener: `serve_connections` until `drain`, or until it is cancelled.
 
-    `tls` gives the context for the next connection (None: plaintext). Whatever one connection raises ends that one alone.
+    `tls` gives the context for the next connection (None: plaintext). `doorman` refuses by a connection's first bytes.
+    Whatever one connection raises ends that one alone.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Listener:
         *,
         tls: Callable[[], ssl.SSLContext | None] = lambda: None,
         limits: Limits | None = None,
+        doorman: Doorman | None = None,
     ) -> None:
         self.name = name
         self.limits = limits or Limits()
@@ -130,8 +132,8 @@ class Listener:
         self._counters = Counters()
         self._setup = Setup(name, self.limits, self._counters)
         self._context = WorkerContext(None)
-        self._connections: set[Connection] = set()
-        self._peers: Counter[str] = Counter()
+        self._doorman = doorman
+        self._census = Census(self.limits, self._counters)
         self._stop = trio.Event()
         self._ready = trio.Event()
         self._ended = trio.Event()
@@ -180,14 +182,14 @@ class Listener:
                     await self._stop.wait()
                     with trio.move_on_after(self.limits.drain_s):
                         # Who connects meanwhile is served (by ingest: 503 and Retry-After), but never waited for.
-                        waited_for = frozenset(self._connections)
+                        waited_for = frozenset(self._census.connections)
                         for connection in waited_for:
                             connection.stop()
-                        while not waited_for.isdisjoint(self._connections):
+                        while not waited_for.isdisjoint(self._census.connections):
                             await self._closed.park()
                     accepting.cancel_scope.cancel()
             finally:
-                for connection in list(self._connections):
+                for connection in list(self._census.connections):
                     connection.abort()
                 connections.cancel_scope.cancel()
 
@@ -219,30 +221,21 @@ class Listener:
             self._admit(sock, str(address[0]), connections)
 
     def _admit(self, sock: trio.socket.SocketType, peer: str, connections: trio.Nursery) -> None:
-        counters = self._counters
-        if len(self._connections) >= self.limits.connections:
-            counters.refused_full += 1
+        if not self._census.makes_room(peer):
             sock.close()
-        elif self._peers[peer] >= self.limits.connections_per_peer:
-            counters.refused_peer += 1
-            sock.close()
-        else:
-            connection = Connection(self._app, self._setup, self._context, sock, self._tls())
-            self._connections.add(connection)
-            self._peers[peer] += 1
-            counters.connections_total += 1
-            counters.connections_peak = max(counters.connections_peak, len(self._connections))
-            connections.start_soon(self._run, connection, peer)
+            return
+        connection = Connection(
+            self._app, self._setup, self._context, sock, self._tls(), doorman=self._doorman, proven=self._census.prove
+        )
+        self._census.add(connection, peer)
+        connections.start_soon(self._run, connection)
 
-    async def _run(self, connection: Connection, peer: str) -> None:
+    async def _run(self, connection: Connection) -> None:
         try:
             with contained(self._counters, of="connection", listener=self.name):
                 await connection.run()
         finally:
-            self._connections.discard(connection)
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
+            self._census.remove(connection)
             self._closed.unpark_all()
 
     def statistics(self) -> ListenerStatistics:
@@ -254,6 +247,6 @@ class Listener:
             addresses=self._addresses,
             tls=self._is_tls,
             draining=self.is_draining,
-            connections=len(self._connections),
+            connections=self._census.count,
             **counts,
         )

@@ -45,6 +45,8 @@ WATCH_WORKED_S: Final = 5.0
 AGAIN_S: Final = 60.0
 """How often a kind is asked for that may not be read or is not there."""
 PAUSE: Final = Backoff(base_s=0.5, cap_s=30.0)
+PAUSE_AWAY: Final = Backoff(base_s=0.5, cap_s=5.0)
+"""While nobody answers a watch. What is bound, used and unbound before it is back is never seen; to ask again is cheap."""
 PAUSE_LEAST_S: Final = 0.1
 ITEM_ACCEPT: Final = "application/json"
 LIST_META_ACCEPT: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -98,6 +100,8 @@ class Follower:
         self._version: str | None = None
         self._failures = 0
         self._outages = Outages() if outages is None else outages
+        self._is_away = False
+        """Whether nobody answered the last time."""
         self._said = ""
         self._page_items = PAGE_ITEMS
 
@@ -116,16 +120,25 @@ class Follower:
                     self._version = await self._list()
             await self._watch(self._version)
         except Gone:
+            self._is_back()
             self.counts.gone += 1
             return self._failed("the version that was watched from is gone", list_again=True, state=SourceState.LISTING)
         except SinkLost as error:
             return self._failed(str(error), list_again=True, state=SourceState.LISTING)
         except ApiRefused as refused:
             return await self._refused(refused)
-        except (ApiUnreachable, Garbage, BodyTooLong) as error:
+        except ApiUnreachable as error:
+            self._is_away = True
+            return self._failed(str(error), pause=PAUSE if self._version is None else PAUSE_AWAY)
+        except (Garbage, BodyTooLong) as error:
             return self._failed(str(error) or "an answer is too long", list_again=isinstance(error, Garbage))
         self._failures = 0
         return PAUSE_LEAST_S
+
+    def _is_back(self) -> None:
+        """An API server that was away answers as one does that has just started: what failed before says nothing of it."""
+        if self._is_away:
+            self._is_away, self._failures = False, 0
 
     # --- what went wrong ----------------------------------------------------------------------------------------------
 
@@ -136,19 +149,21 @@ class Follower:
         list_again: bool = False,
         state: SourceState = SourceState.FAILING,
         at_least_s: float = PAUSE_LEAST_S,
+        pause: Backoff = PAUSE,
     ) -> float:
         self.counts.failures += 1
         self._failures += 1
         if list_again:
             self._version = None
         self._say(state, why)
-        return max(at_least_s, PAUSE.delay_s(self._failures, self._rng))
+        return max(at_least_s, pause.delay_s(self._failures, self._rng))
 
     async def _refused(self, refused: ApiRefused) -> float:
         verb = "list" if self._version is None else "watch"
         again_s = AGAIN_S * self._rng.uniform(0.75, 1.25)
         if refused.code == 403:
             # An API server that has just started refuses everybody until it has read its own roles: so soon again at first.
+            self._is_back()
             self.counts.failures += 1
             self._failures += 1
             self._say(SourceState.FORBIDDEN, f"missing permission: {verb} {self.kind.called} in every namespace")
@@ -158,6 +173,7 @@ class Follower:
                 self._say(SourceState.ABSENT, f"the API server has no {self.kind.called}")
             return again_s
         if refused.code == GONE:
+            self._is_back()
             self.counts.gone += 1
             return self._failed("the version that was asked for is gone", list_again=True, state=SourceState.LISTING)
         why = f"the API server answers {verb} {self.kind.called} with {refused.code}"
