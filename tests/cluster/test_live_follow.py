@@ -190,6 +190,23 @@ def test_after_a_long_outage_the_first_answer_is_followed_up_at_once(how: str) -
     follow("Pod", story, kube)
 
 
+def test_a_list_is_asked_for_every_few_seconds_while_nobody_answers() -> None:
+    """protector and its API server are started at once, as at a node's start: it is not blind for long after that."""
+    kube = with_pods(1)
+
+    async def story(f: Following) -> None:
+        f.kube.down()
+        await trio.sleep(300)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(f.kube.serve)
+            began = trio.current_time()
+            await f.heard.until(lambda: f.heard.names() == uids(0))
+            assert trio.current_time() - began < 8.0
+            nursery.cancel_scope.cancel()
+
+    follow("Pod", story, kube)
+
+
 def test_a_slow_stream_is_no_fault() -> None:
     """Three bytes at a time, heads, lists and watch lines alike."""
     kube = with_pods(2)

@@ -46,7 +46,7 @@ AGAIN_S: Final = 60.0
 """How often a kind is asked for that may not be read or is not there."""
 PAUSE: Final = Backoff(base_s=0.5, cap_s=30.0)
 PAUSE_AWAY: Final = Backoff(base_s=0.5, cap_s=5.0)
-"""While nobody answers a watch. What is bound, used and unbound before it is back is never seen; to ask again is cheap."""
+"""While nobody answers. What is bound, used and unbound before the watch is back is never seen; to ask again is cheap."""
 PAUSE_LEAST_S: Final = 0.1
 ITEM_ACCEPT: Final = "application/json"
 LIST_META_ACCEPT: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -129,7 +129,7 @@ class Follower:
             return await self._refused(refused)
         except ApiUnreachable as error:
             self._is_away = True
-            return self._failed(str(error), pause=PAUSE if self._version is None else PAUSE_AWAY)
+            return self._failed(str(error), pause=PAUSE_AWAY)
         except (Garbage, BodyTooLong) as error:
             return self._failed(str(error) or "an answer is too long", list_again=isinstance(error, Garbage))
         self._failures = 0
