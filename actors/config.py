@@ -263,7 +263,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "0|1",
     ),
     Setting("LOG", _one_of("console", "json"), "form of the log on stderr", "console|json"),
-    Setting("EXPECTED", Path, "a YAML file of the readers that are expected", "FILE"),
+    Setting("EXPECTED", Path, "a YAML file of the readers that are expected, read at the start", "FILE"),
     Setting(
         "BURST_SECRETS", _whole(2, 10**6), "so many distinct Secrets of one account in the window are a burst", "N"
     ),

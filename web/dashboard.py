@@ -16,6 +16,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from actors.cluster.queries import KindStatus
 from actors.runtime.watch import Actions, watch_system
 from web.api import add_api, json_answer, refusal
 from web.gate import FORM_MAX_BYTES, Access, Gate
@@ -89,23 +90,31 @@ def _add_public(app: QuartTrio, sources: Sources, access: Access) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        missing = await parts_missing(sources)
-        return json_answer({"ready": not missing, "missing": missing}, 503 if missing else 200)
+        missing, kinds = await readiness(sources)
+        answer: dict[str, Any] = {"ready": not missing, "missing": missing}
+        if kinds:
+            answer["kinds"] = kinds
+        return json_answer(answer, 503 if missing else 200)
 
     @app.get("/metrics")
     async def metrics_text() -> Response:
         return Response(await metrics.text(), content_type=CONTENT_TYPE)
 
 
-async def parts_missing(sources: Sources) -> list[str]:
-    """What is not ready yet, in the order of the flow: "store" (it answers), "cluster" (in sync), "engine" (has all evidence)."""
+async def readiness(sources: Sources) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """What is not ready yet, in the order of the flow: "store" (it answers), "cluster" (in sync), "engine" (has all evidence).
+
+    And how each kind of a live cluster stands: its state, and `age_s`, seconds since it was last known to be current. A file has none.
+    """
     missing = []
+    objects: dict[str, KindStatus] = {}
     try:
         await sources.store_status()
     except Unanswered:
         missing.append("store")
     try:
-        if not all(kind.is_settled for kind in (await sources.cluster_status()).objects.values()):
+        objects = (await sources.cluster_status()).objects
+        if not all(kind.is_settled for kind in objects.values()):
             missing.append("cluster")
     except Unanswered:
         missing.append("cluster")
@@ -114,7 +123,11 @@ async def parts_missing(sources: Sources) -> list[str]:
             missing.append("engine")
     except Unanswered:
         missing.append("engine")
-    return missing
+    live = {name: kind for name, kind in sorted(objects.items()) if kind.state != "read"}
+    kinds = {
+        name: {"state": kind.state, "synced": kind.synced, "age_s": round(kind.age_s, 1)} for name, kind in live.items()
+    }
+    return missing, kinds
 
 
 def _add_static(app: QuartTrio) -> None:

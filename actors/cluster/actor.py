@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from actors.cluster.feeds import Feeds
 from actors.cluster.kept import KeptCluster
-from actors.cluster.model import ClusterModel, identity
+from actors.cluster.keys import identity
+from actors.cluster.model import ClusterModel
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, ListBegun, ListEnded, ObjectsMoved, SourceHeard
 from actors.cluster.raw import Snapshot
 from actors.evidence import Account

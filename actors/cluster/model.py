@@ -15,11 +15,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from actors.cluster.folding import workload_of
+from actors.cluster.keys import key_of, owner_key, says
 from actors.cluster.memory import CHANGES_MAX, Memory, kind_of_key
 from actors.cluster.podlog import PodLog
 from actors.cluster.queries import ClusterStatistics, KindStatus
 from actors.cluster.raw import Decoded, Gateway, Owner, RawPod, RawRoute, Snapshot
-from actors.cluster.records import Binding, OwnerName, Pod, Record, RecordKey, Role, ServiceAccount
+from actors.cluster.records import Binding, Pod, Record, RecordKey, Role, ServiceAccount
 from actors.evidence import Account, ObjectName
 from actors.messages import AccountPods, ClusterChanges
 
@@ -227,7 +228,7 @@ class ClusterModel:
                 changed: set[Account] = set()
                 for decoded in snapshot.objects[begin : begin + LOAD_STEP]:
                     changed |= self._take(decoded, now)
-                    if (key := _key_of(decoded)) is not None:
+                    if (key := key_of(decoded)) is not None:
                         last_seen[key] = index
                 yield changed
         covers = [{kind for kind, count in snapshot.counts.items() if count} for snapshot in snapshots]
@@ -265,7 +266,7 @@ class ClusterModel:
         self._restored.discard(uid)
         self._pods_named.setdefault((raw.pod.namespace, raw.pod.name), {})[uid] = None
         if raw.owner is not None:
-            self._pods_of_owner.setdefault(_owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
+            self._pods_of_owner.setdefault(owner_key(raw.pod.namespace, raw.owner), {})[uid] = None
         if self._memory.hold(self._joined_pod(raw, known)):
             self._pods_of_account.touch(raw.pod.account, uid)
             changed.add(raw.pod.account)
@@ -282,7 +283,7 @@ class ClusterModel:
 
     def _joined_pod(self, raw: RawPod, known: RawPod | None) -> Pod:
         pod, owner = raw.pod, raw.owner
-        workload = workload_of(raw, lambda ref: self._owners.get(_owner_key(pod.namespace, ref)))
+        workload = workload_of(raw, lambda ref: self._owners.get(owner_key(pod.namespace, ref)))
         if owner is not None and known is not None and known.owner == owner and not self._owner_known(raw):
             # Its owner went before it did; what it was folded to then is still true.
             before = self._memory.versions(pod.uid)
@@ -297,7 +298,7 @@ class ClusterModel:
         return msgspec.structs.replace(pod, workload=workload, bound_token=bound_token)
 
     def _owner_known(self, raw: RawPod) -> bool:
-        return raw.owner is not None and _owner_key(raw.pod.namespace, raw.owner) in self._owners
+        return raw.owner is not None and owner_key(raw.pod.namespace, raw.owner) in self._owners
 
     def _refold(self, uids: Iterable[str]) -> set[Account]:
         """Join these pods anew, those that are gone left as they were; whose changed by it."""
@@ -327,7 +328,7 @@ class ClusterModel:
         self._pods_of_account.leave(raw.pod.account, raw.pod.uid)
         _discard(self._pods_named, (raw.pod.namespace, raw.pod.name), raw.pod.uid)
         if raw.owner is not None:
-            _discard(self._pods_of_owner, _owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
+            _discard(self._pods_of_owner, owner_key(raw.pod.namespace, raw.owner), raw.pod.uid)
 
     # --- roles, bindings, routes ------------------------------------------------------------------------------------
 
@@ -338,7 +339,7 @@ class ClusterModel:
             first = record.valid_from if is_new or record.valid_from > 0.0 else now
             dated = since is None or record.valid_from > 0.0  # the source says since when it is there
             self._memory.hold(msgspec.structs.replace(record, valid_from=first if dated else since))
-        elif _says(live) == _says(record):
+        elif says(live) == says(record):
             assert isinstance(live, (Role, Binding))  # noqa: S101 - a key has records of one type
             self._memory.hold(msgspec.structs.replace(record, valid_from=live.valid_from))
         else:
@@ -388,45 +389,3 @@ def _discard(index: dict[_K, dict[_V, None]], key: _K, value: _V) -> None:
         values.pop(value, None)
         if not values:
             del index[key]
-
-
-def _owner_key(namespace: str, ref: OwnerName) -> str:
-    """As Owner.key."""
-    return ref.uid or f"{ref.kind}/{namespace}/{ref.name}"
-
-
-def _says(record: Record) -> tuple[object, ...]:
-    """What of a role or binding decides about grants."""
-    match record:
-        case Role():
-            return (record.rules, record.aggregation)
-        case Binding():
-            return (record.role_kind, record.role_name, record.subjects)
-        case _:
-            return (record,)
-
-
-def identity(decoded: Decoded) -> str | ObjectName:
-    """What tells the object apart from others of its kind: of pods and owners the uid, else kind, namespace and name."""
-    match decoded:
-        case Gateway():
-            return ObjectName("Gateway", decoded.namespace, decoded.name)
-        case Owner():
-            return decoded.key
-        case _:
-            key = _key_of(decoded)
-            assert key is not None  # noqa: S101 - the others are the two above
-            return key
-
-
-def _key_of(decoded: Decoded) -> RecordKey | None:
-    """The key of the record that it gives; None for what is only joined."""
-    match decoded:
-        case RawPod():
-            return decoded.pod.uid
-        case RawRoute():
-            return decoded.route.key
-        case Owner() | Gateway():
-            return None
-        case _:
-            return decoded.key

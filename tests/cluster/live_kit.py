@@ -17,13 +17,14 @@ from actors.cluster.actor import ClusterActor
 from actors.cluster.feeds import Feeds
 from actors.cluster.keeper import KeeperActor
 from actors.cluster.kept import KeptCluster
+from actors.cluster.keys import identity
 from actors.cluster.live.access import ApiAccess
 from actors.cluster.live.client import ApiClient
 from actors.cluster.live.follow import Follower
 from actors.cluster.live.kinds import WATCHED, WatchedKind
 from actors.cluster.live.statistics import Counts
 from actors.cluster.live.watcher import LiveSource, watchers
-from actors.cluster.model import ClusterModel, identity
+from actors.cluster.model import ClusterModel
 from actors.cluster.queries import ClusterStatus, ClusterStatusQuery, SourceState
 from actors.cluster.raw import Decoded
 from actors.messages import ClusterChanges, ClusterSince

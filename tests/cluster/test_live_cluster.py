@@ -203,5 +203,5 @@ def test_a_large_list_never_holds_the_loop() -> None:
             nursery.cancel_scope.cancel()
 
     watch_all(story, kube)
-    assert sum(steps) >= 2000
+    assert len(steps) > 2000 // (2 * SLICE)
     assert max(steps) <= 2 * SLICE

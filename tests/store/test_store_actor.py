@@ -543,3 +543,19 @@ def test_the_doctors_event_is_counted_and_is_nobody_heard() -> None:
             assert [sender.peer for sender in (await r.status()).senders] == ["server"]
 
     run(main)
+
+
+def test_a_first_read_is_told_once_history_reaches_back_as_far_as_is_set() -> None:
+    """PROTECTOR_FIRST_READ_AFTER_S at another value than its own: not before it, from then on, and once."""
+
+    async def main() -> None:
+        async with rig(first_read_after_s=100.0) as r:
+            await r.post(get("a"))
+            await trio.sleep(50)
+            await r.post(get("b", at=T0 + 50))
+            await trio.sleep(60)
+            await r.post(get("c", at=T0 + 110), get("a", at=T0 + 110))
+            found = {o.last.scope.name: o.first_read for o in (await r.pull()).observations}
+            assert found == {"a": False, "b": False, "c": True}
+
+    run(main)

@@ -8,6 +8,7 @@ from typing import Any
 import web_stand_ins as w
 from trio_run import run
 
+from actors.cluster.queries import ClusterStatusQuery, KindStatus
 from actors.engine.queries import ChainsQuery, EngineStatusQuery
 from actors.runtime import AskTimeout
 from actors.store import StoreStatusQuery
@@ -63,3 +64,22 @@ def test_our_own_mistake_is_a_page_and_one_log_line(capsys):
     assert "default-src 'none'" in headers["content-security-policy"]
     out = capsys.readouterr()
     assert "what a client sent" not in page + out.out + out.err
+
+
+def test_readiness_says_how_old_each_kind_of_a_live_cluster_is():
+    """By kind, never by object; also of one that may not be read. A file has no such ages."""
+    kinds = {
+        "Pod": KindStatus(7, synced=True, age_s=3.14159, state="watching"),
+        "Role": KindStatus(0, synced=False, age_s=0.0, state="listing"),
+        "HTTPRoute": KindStatus(
+            0, synced=False, age_s=0.0, state="forbidden", why="missing permission: list httproutes"
+        ),
+    }
+    sources = w.made_up(cluster=w.Ref({ClusterStatusQuery: w.cluster_status(kinds)}))
+    status, answer, _ = get("/readyz", sources)
+    assert (status, answer["missing"]) == (503, ["cluster"])
+    assert answer["kinds"] == {
+        "HTTPRoute": {"state": "forbidden", "synced": False, "age_s": 0.0},
+        "Pod": {"state": "watching", "synced": True, "age_s": 3.1},
+        "Role": {"state": "listing", "synced": False, "age_s": 0.0},
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 import web_stand_ins as w
 from trio_run import run
@@ -307,3 +308,12 @@ def test_a_blind_feed_is_said_on_every_page(path, state, expected):
     assert expected in said
     assert "4 requests are missing" in said
     assert "4 requests" not in words(get(path, w.made_up(heartbeat=w.beating()))[1])
+
+
+@pytest.mark.parametrize("path", ["/", "/?account=app%2Freader-sa", "/chains/c1"])
+@pytest.mark.parametrize(("usable", "labels"), [(False, 1), (True, 0), (None, 0)])
+def test_a_workload_without_a_token_is_labelled(path, usable, labels):
+    """In the list, in that of its account, and on the chain's own page; not where no account is asked."""
+    made = w.chain()
+    made = w.chain(entry=msgspec.structs.replace(made.entry, usable_token=usable))
+    assert get(path, w.made_up([made], []))[1].count(">without a token<") == labels

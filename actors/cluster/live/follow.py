@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from actors.cluster.live.client import Answer, ApiClient, ApiRefused, ApiUnreachable, BodyTooLong
 from actors.cluster.live.kinds import WatchedKind
+from actors.cluster.live.outage import Outages
 from actors.cluster.live.pages import GONE, Garbage, Line, line_of, object_of, page_of, status_of, version_of
 from actors.cluster.live.statistics import Counts
 from actors.cluster.queries import SourceState
@@ -77,7 +78,8 @@ class Gone(Exception):  # noqa: N818 - it says what happened
 
 
 class Follower:
-    """The loop of one kind. `limiter`: how many lists may be on their way at once."""
+    """The loop of one kind. `limiter`: how many lists may be on their way at once; `outages`: shared by the kinds, so that what
+    concerns all of them is said once."""
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class Follower:
         rng: random.Random,
         limiter: trio.CapacityLimiter,
         counts: Counts,
+        outages: Outages | None = None,
     ) -> None:
         self.kind = kind
         self.counts = counts
@@ -96,6 +99,7 @@ class Follower:
         self._limiter = limiter
         self._version: str | None = None
         self._failures = 0
+        self._outages = Outages() if outages is None else outages
         self._is_away = False
         """Whether nobody answered the last time."""
         self._said = ""
@@ -185,12 +189,19 @@ class Follower:
         return True
 
     def _say(self, state: SourceState, why: str = "") -> None:
-        """Tell how the kind stands; the log hears of it when it is something else than before."""
+        """Tell how the kind stands; the log hears of it when it is something else than before, of an outage once for all kinds."""
         self._sink.heard(state, why)
+        now = trio.current_time()
+        if state is SourceState.FAILING:
+            if (line := self._outages.failing(self.kind.kind, why, now)) is not None:
+                log.warning(line.text, kinds=line.kinds)
+            return
+        if (line := self._outages.working(self.kind.kind, now)) is not None:
+            log.info(line.text, kinds=line.kinds, after_s=round(line.lasted_s or 0.0))
         if why == self._said:
             return
         self._said = why
-        if state in (SourceState.FORBIDDEN, SourceState.FAILING):
+        if state is SourceState.FORBIDDEN:
             log.warning(why, kind=self.kind.kind)
         elif why:
             log.info(why, kind=self.kind.kind)

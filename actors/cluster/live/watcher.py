@@ -1,8 +1,8 @@
 """The actor of one watched kind: runs its follower, hands on what it finds to the cluster's actor.
 
-Options: `kind`, `access` (the API server), `cluster` (who takes objects), `limiter` (lists at once, shared by the kinds), `counts`
-(outlives the actor), `seed`. Emits: ListBegun, ObjectsMoved, ListEnded, each asked, so that the cluster's actor sets the pace, and
-SourceHeard. Messages: WatcherQuery. A crash begins with a list, so nothing is missed.
+Options: `kind`, `access` (the API server), `cluster` (who takes objects), `limiter` (lists at once) and `outages` (what the log says),
+both shared by the kinds, `counts` (outlives the actor), `seed`. Emits: ListBegun, ObjectsMoved, ListEnded, each asked, so that the
+cluster's actor sets the pace, and SourceHeard. Messages: WatcherQuery. A crash begins with a list, so nothing is missed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from actors.cluster.live.access import ApiAccess
 from actors.cluster.live.client import ApiClient
 from actors.cluster.live.follow import Follower, SinkLost
 from actors.cluster.live.kinds import WATCHED, WatchedKind
+from actors.cluster.live.outage import Outages
 from actors.cluster.live.statistics import Counts, WatcherStatistics
 from actors.cluster.queries import ListBegun, ListEnded, ObjectsMoved, SourceHeard, SourceState
 from actors.cluster.raw import Decoded
@@ -69,13 +70,15 @@ class LiveSource(Struct, frozen=True):
 
 def watchers(source: LiveSource, cluster: Any) -> SupervisorSpec:
     """One watcher for each kind."""
-    limiter = trio.CapacityLimiter(LISTS_AT_ONCE)
+    limiter, outages = trio.CapacityLimiter(LISTS_AT_ONCE), Outages()
     for kind in source.kinds:
         source.counts.setdefault(kind.kind, Counts())
     return SupervisorSpec(
         WATCHERS,
         tuple(
-            Child(kind.resource, WatcherActor, (kind, source.access, cluster, limiter, source.counts[kind.kind]))
+            Child(
+                kind.resource, WatcherActor, (kind, source.access, cluster, limiter, source.counts[kind.kind], outages)
+            )
             for kind in source.kinds
         ),
         intensity=WATCH_INTENSITY,
@@ -93,6 +96,7 @@ class WatcherActor(Actor):
         cluster: ActorRef,
         limiter: trio.CapacityLimiter,
         counts: Counts,
+        outages: Outages,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +104,7 @@ class WatcherActor(Actor):
         self._cluster = cluster
         self._client = ApiClient(access)
         rng = random.Random(seed)  # noqa: S311 - jitter, no secret
-        self._follower = Follower(kind, self._client, self, rng, limiter, counts)
+        self._follower = Follower(kind, self._client, self, rng, limiter, counts, outages)
         self._state, self._why = SourceState.WAITING, ""
         self._heard_at: float | None = None
 
