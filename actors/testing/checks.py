@@ -175,12 +175,9 @@ class AccessCheck(_Check):
     @either
     async def may_read_only(self, *secrets: str) -> None:
         """RBAC lets it read these (`app/db-creds`, `app/*`) and nothing else."""
-        allowed = {_scope(each) for each in secrets}
-        beyond = [
-            each
-            for each in access_of(self._session.cluster.grants(), self._account)
-            if (each.scope.namespace, each.scope.name) not in allowed and (each.scope.namespace, None) not in allowed
-        ]
+        allowed = [_scope(each) for each in secrets]
+        readable = access_of(self._session.cluster.grants(), self._account)
+        beyond = [each for each in readable if not _is_within(each.scope.namespace, each.scope.name, allowed)]
         if beyond:
             found = "; ".join(f"{','.join(e.verbs)} {e.scope} by {_object(e.grant.binding)}" for e in beyond)
             raise self._fail(f"{self._name} may read only {', '.join(secrets) or 'nothing'}", f"also {found}")
@@ -195,7 +192,7 @@ class AccessCheck(_Check):
 
     @either
     async def has_not_read(self, secret: str) -> None:
-        """There is no evidence of it: not by name, and not in a collection."""
+        """There is no evidence (live, or ended within the last hour) of it: not by name, and not in a collection."""
         namespace, name = _scope(secret)
         found = await self._reads(namespace, name)
         if found:
@@ -203,17 +200,15 @@ class AccessCheck(_Check):
 
     @either
     async def has_read_only(self, *secrets: str) -> None:
-        """All its evidence is of these."""
-        allowed = {_scope(each) for each in secrets}
+        """All its evidence is of these, and there is some: without any, nothing would be shown. Without arguments: there is none."""
+        allowed = [_scope(each) for each in secrets]
+        expected = f"{self._name} has read only {', '.join(secrets) or 'nothing'}"
         everything = await self._session.evidence(account=_pair(self._account))
-        beyond = [
-            each
-            for each in everything
-            if (each.secret.namespace, each.secret.name) not in allowed and (each.secret.namespace, None) not in allowed
-        ]
+        beyond = [each for each in everything if not _is_within(each.secret.namespace, each.secret.name, allowed)]
         if beyond:
-            expected = f"{self._name} has read only {', '.join(secrets) or 'nothing'}"
             raise self._fail(expected, f"{len(beyond)} pieces of evidence of others", evidence=beyond)
+        if allowed and not everything:
+            raise self._fail(expected, "no evidence of any read of it", evidence=[])
 
     @either
     async def shows(self, signal: str) -> None:
@@ -307,6 +302,11 @@ def _secret(text: str) -> tuple[str, str]:
     if not slash or not namespace or not name:
         raise ValueError(f"{text!r} is no name: write namespace/name")
     return namespace, name
+
+
+def _is_within(namespace: str | None, name: str | None, allowed: list[tuple[str | None, str | None]]) -> bool:
+    """Whether one of these scopes holds all of this one; None is every namespace, or every name."""
+    return any(n in (None, namespace) and each in (None, name) for n, each in allowed)
 
 
 def _scope(text: str) -> tuple[str | None, str | None]:

@@ -2,7 +2,7 @@
 
 Three ways, one world. A plain test has a `Bridge` (bridge.py). An async test that the plugin runs has a Trio run of its own, with the
 world opened around it. Under pytest-trio or anyio the run is theirs: the world opens in it at its first use, and ends with it.
-Counterparts: plugin.py (fixtures), protector.py (what a test says to it), report.py (what it says when a test fails).
+Counterparts: plugin.py (fixtures), protector.py (what a test says to it), timeline.py (what it says when a test fails).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What passed between the actors of a test: the newest messages for a report, and copies for whoever taps a place.
 
-Counterpart: session.py, whose system calls `see` before each message is handled; probes.py, report.py.
+Counterpart: session.py, whose system calls `see` before each message is handled; probes.py, timeline.py.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ def test_what_changes_in_the_cluster_counts_at_once(protector, cluster, audit):
         (lambda p: p.access("app/reader-sa").has_not_read("app/db-creds"), "1 pieces of evidence"),
         (lambda p: p.access("app/jobs-sa").has_read("app/smtp"), "no evidence of it"),
         (lambda p: p.access("app/reader-sa").has_read_only(), "evidence of others"),
+        (lambda p: p.access("app/jobs-sa").has_read_only("app/smtp"), "no evidence of any read"),
         (lambda p: p.access("app/reader-sa").shows("unexplained"), "none does"),
         (lambda p: p.secret("app/db-creds").is_readable_only_by("app/reader-sa"), "also by app/jobs-sa (list,watch)"),
         (lambda p: p.secret("app/smtp").is_mounted_only_by(), "also by app/jobs"),
@@ -114,7 +115,10 @@ def test_policies_that_hold_say_nothing(protector, cluster, audit):
     """The same assertions where they hold."""
     shop(cluster)
     protector.post(audit.get("app/db-creds").by("app/reader-sa"))
-    protector.access("app/reader-sa").may_read_only("app/db-creds")
+    for scope in ("app/db-creds", "app/*", "*"):
+        protector.access("app/reader-sa").may_read_only(scope)
+        protector.access("app/reader-sa").has_read_only(scope)
+    protector.access("app/jobs-sa").has_read_only()
     protector.access("app/reader-sa").has_read("app/db-creds")
     protector.access("app/reader-sa").has_read_only("app/db-creds")
     protector.access("app/reader-sa").shows_no("unexplained")
