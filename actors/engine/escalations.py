@@ -23,13 +23,12 @@ from actors.engine.nodes import Entry, WorkloadNode
 from actors.engine.queries import (
     LIMIT_MAX,
     BadCursor,
-    EntryView,
     EscalationsQuery,
     GrantNameView,
     NameView,
 )
 from actors.engine.secrets import SecretName
-from actors.engine.views import object_view
+from actors.engine.views import entry_view, object_view
 from actors.evidence import Account, ObjectName, Scope
 from actors.grants import Escalation, Grant
 from actors.grants.escalation import Edge
@@ -124,15 +123,7 @@ def _view(engine: Engine, entry: Entry, escalation: Escalation, reached: _Behind
     parts = (workload, account, edge.label, escalation.grant.binding, escalation.grant.role, namespace)
     return EscalationView(
         id=blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest(),
-        entry=EntryView(
-            workload.kind,
-            workload.namespace,
-            workload.name,
-            exposure.level,
-            exposure.reason,
-            list(entry.shown),
-            entry.tokens > 0,
-        ),
+        entry=entry_view(entry.node, entry.shown, entry.tokens > 0),
         service_account=own,
         reach="escalation",
         edge=edge.label,

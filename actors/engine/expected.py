@@ -3,7 +3,7 @@
 Two rules. An entry speaks for a read only if account, scope and verb match, the read was made before `until`, and the entry names every
 signal that the evidence carries: what is unusual about a known reader is shown. And nothing is hidden: such evidence lights its
 chains, is counted and answered as any other; it only opens no finding. Counterparts: edges.py (asks), web/expected_file.py (reads
-the file), web/checks.py (names entries that match nothing).
+the file), web/expected_checks.py (names entries that match nothing).
 """
 
 from __future__ import annotations

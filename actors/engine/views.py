@@ -17,7 +17,7 @@ from actors.engine.chains import Chains
 from actors.engine.ended import Ended
 from actors.engine.ended_acts import EndedAct
 from actors.engine.flips import corroborated_by, is_proven
-from actors.engine.nodes import Chain, Item
+from actors.engine.nodes import Chain, Item, WorkloadNode
 from actors.engine.queries import (
     BehaviorView,
     ChainView,
@@ -161,6 +161,14 @@ def chain_view_of_secret(chain: Chain, secret: SecretName, now: float) -> ChainV
     return _chain_view(chain, until, proven_until > now, [state], 1, shown, by, now, is_open=is_open)
 
 
+def entry_view(node: WorkloadNode, pods: Iterable[str], usable_token: bool | None) -> EntryView:
+    """Where a chain or an escalation starts. `usable_token` None: it starts from no account."""
+    workload, exposure = node.workload, node.exposure
+    return EntryView(
+        workload.kind, workload.namespace, workload.name, exposure.level, exposure.reason, list(pods), usable_token
+    )
+
+
 def _chain_view(
     chain: Chain,
     until: float,
@@ -173,20 +181,12 @@ def _chain_view(
     *,
     is_open: bool,
 ) -> ChainView:
-    workload, exposure, entry, grant = chain.node.workload, chain.node.exposure, chain.entry, chain.grant
+    exposure, entry, grant = chain.node.exposure, chain.entry, chain.grant
     lit = until > now
     account = None if entry is None else NameView(entry.account.account.namespace, entry.account.account.name)
     return ChainView(
         id=chain.id,
-        entry=EntryView(
-            workload.kind,
-            workload.namespace,
-            workload.name,
-            exposure.level,
-            exposure.reason,
-            list(chain.pods),
-            None if entry is None else entry.tokens > 0,
-        ),
+        entry=entry_view(chain.node, chain.pods, None if entry is None else entry.tokens > 0),
         service_account=account,
         reach=chain.reach,
         grant=None
